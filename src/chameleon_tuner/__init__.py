@@ -1,0 +1,1 @@
+"""Chameleon tunes deep networks for the machine they run on."""

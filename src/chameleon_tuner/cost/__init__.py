@@ -1,0 +1,1 @@
+"""Cost models: boosted trees on knob encodings, with an uncertainty."""

@@ -1,0 +1,35 @@
+"""The errors a user can cause; every message says what to do next."""
+
+from __future__ import annotations
+
+
+class ChameleonError(Exception):
+    """Base class of every error that Chameleon raises on purpose."""
+
+
+class UsageError(ChameleonError):
+    """The call or the command line asks for something that does not exist or cannot be."""
+
+
+class ModelError(ChameleonError):
+    """The model cannot be read, imported or given static shapes."""
+
+
+class TargetError(ChameleonError):
+    """The target is unknown, or this machine cannot build or run for it."""
+
+
+class RecordsError(ChameleonError):
+    """A records file is not one, is damaged, or was written by a newer version."""
+
+
+class OutputError(ChameleonError):
+    """An output folder cannot be used: it holds something else, or is not writable."""
+
+
+class NothingMeasuredError(ChameleonError):
+    """No candidate of any task could be built and run."""
+
+
+class LibraryError(ChameleonError):
+    """A tuned library cannot be loaded or run on this machine."""

@@ -1,0 +1,1 @@
+"""Explorers: many candidates from the cost model, none from the hardware."""

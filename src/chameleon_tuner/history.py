@@ -1,0 +1,65 @@
+"""What a task's search knows: every outcome so far, as arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from chameleon_tuner.measure.outcome import Outcome, Status
+from chameleon_tuner.space import DesignSpace, IntArray
+
+
+class History:
+    """The outcomes of one task in the order of their measuring.
+
+    Attributes:
+        space: the task's design space.
+        outcomes: all outcomes.
+        rows: the configurations that ran, (n, 1 + width).
+        seconds: their times, (n,); infinite for failures.
+    """
+
+    def __init__(self, space: DesignSpace) -> None:
+        self.space = space
+        self.outcomes: list[Outcome] = []
+        self.rows: IntArray = np.zeros((0, 1 + space.width), dtype=np.int32)
+        self.seconds: npt.NDArray[np.float64] = np.zeros(0)
+        self._visited: npt.NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def extend(self, outcomes: Sequence[Outcome]) -> None:
+        """Append outcomes; what was proposed and what ran both count as visited."""
+        if not outcomes:
+            return
+        ran = self.space.rows([outcome.configuration for outcome in outcomes])
+        proposed = self.space.rows([outcome.proposed for outcome in outcomes])
+        self.outcomes.extend(outcomes)
+        self.rows = np.concatenate([self.rows, ran])
+        self.seconds = np.append(self.seconds, [outcome.seconds for outcome in outcomes])
+        keys = self.space.keys(np.concatenate([ran, proposed]))
+        self._visited = np.union1d(self._visited, keys)
+
+    def visited(self, rows: IntArray) -> npt.NDArray[np.bool_]:
+        """Which rows (n, 1 + width) have been measured, rejected or failed: (n,)."""
+        return np.isin(self.space.keys(rows), self._visited)
+
+    @property
+    def best(self) -> Outcome | None:
+        """The fastest outcome that is `ok`; None while there is none."""
+        measured = [outcome for outcome in self.outcomes if outcome.status is Status.OK]
+        return min(measured, key=lambda outcome: outcome.seconds, default=None)
+
+    @property
+    def best_secs(self) -> float:
+        """Seconds of the fastest outcome; infinite while there is none."""
+        return self.best.seconds if self.best else math.inf
+
+    def ranked(self) -> IntArray:
+        """Rows of the candidates that ran, fastest first: (m, 1 + width)."""
+        order = np.argsort(self.seconds, kind="stable")
+        return self.rows[order[np.isfinite(self.seconds[order])]]

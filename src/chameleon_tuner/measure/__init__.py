@@ -1,0 +1,1 @@
+"""Measuring: outcomes, timing policy, worker processes."""

@@ -1,0 +1,58 @@
+"""What became of a candidate: timings, or a failure with its cause. Failures are data."""
+
+from __future__ import annotations
+
+import enum
+import math
+import statistics
+from dataclasses import dataclass
+
+from chameleon_tuner.space import Configuration
+
+
+class Status(str, enum.Enum):
+    """How the measuring of a candidate ended."""
+
+    OK = "ok"
+    CENSORED = "censored"
+    """It ran, but was cut off by time: its seconds are a lower bound."""
+    REJECTED = "rejected"
+    """A postprocessor or a limit of the target refuses the configuration: never built."""
+    BUILD_ERROR = "build_error"
+    RUN_ERROR = "run_error"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    WRONG_OUTPUT = "wrong_output"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The measurement of one candidate.
+
+    Attributes:
+        configuration: the configuration that ran, read back after replay.
+        proposed: the configuration that was asked for; differs where TVM changed a location.
+        structural_hash: of the scheduled module; with the task and the environment it is the
+            identity of a measurement. Empty where the replay itself failed.
+        status: how it ended.
+        samples: seconds of every timed run.
+        message: the cause of a failure.
+        build_secs: replaying and compiling.
+        run_secs: loading, drawing inputs and running.
+    """
+
+    configuration: Configuration
+    proposed: Configuration
+    structural_hash: str
+    status: Status
+    samples: tuple[float, ...] = ()
+    message: str = ""
+    build_secs: float = 0.0
+    run_secs: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The median sample; infinite unless the candidate ran (`ok` or `censored`)."""
+        timed = self.status in (Status.OK, Status.CENSORED) and self.samples
+        return statistics.median(self.samples) if timed else math.inf

@@ -1,0 +1,1 @@
+"""Samplers: of many candidates, the few that are measured."""

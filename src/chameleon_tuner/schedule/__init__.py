@@ -1,0 +1,1 @@
+"""Which task next, and when a task is done."""

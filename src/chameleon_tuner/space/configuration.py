@@ -1,0 +1,27 @@
+"""A configuration: one point of a task's design space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, order=True)
+class Configuration:
+    """Which sketch, and for each of its knobs the index of the value taken.
+
+    Immutable and hashable; the same JSON in every process. Indices count a knob's values in the
+    knob's own order (`Knob.values`), which is fixed by its parameters alone.
+    """
+
+    sketch: int
+    indices: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form, `{"sketch": 0, "indices": [3, 1]}`."""
+        return {"sketch": self.sketch, "indices": list(self.indices)}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Configuration:
+        """Inverse of `to_json`."""
+        return Configuration(int(data["sketch"]), tuple(int(i) for i in data["indices"]))

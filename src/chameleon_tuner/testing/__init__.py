@@ -1,0 +1,1 @@
+"""What tests and plug-ins share: landscapes, fake measurers, contract suites."""
