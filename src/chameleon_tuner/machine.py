@@ -1,0 +1,76 @@
+"""This machine: the cores that this process may use, and its CPU's name and instructions."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from pathlib import Path
+
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores(cpus: Path = CPU_FOLDER, limit: Path = CGROUP_LIMIT) -> int:
+    """Physical cores that this process may use: affinity and cgroup quota respected, at least 1.
+
+    Hyper-threads of one core count once. Where the system does not tell, every logical CPU is
+    taken for a core.
+    """
+    allowed = _allowed_cpus()
+    physical = {_core_of(cpu, cpus) for cpu in allowed}
+    return max(1, min(len(physical), _quota(limit)))
+
+
+def _allowed_cpus() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _core_of(cpu: int, cpus: Path) -> str:
+    try:
+        return (cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def _quota(limit: Path) -> int:
+    """Whole cores' worth of the cgroup's quota, rounded up; unlimited where there is none."""
+    try:
+        quota, period = limit.read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):
+        return 2**31
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Environment variables that make TVM use `threads` threads in a process started with them.
+
+    TVM takes half of the CPUs on x86 unless told. It binds thread i to CPU i, whatever the
+    process's affinity: where that is not the whole machine, binding is off.
+    """
+    bound = _allowed_cpus() == set(range(os.cpu_count() or 1))
+    return {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": "1" if bound else "0"}
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The instruction set extensions this CPU reports, in the kernel's spelling."""
+    return frozenset(_cpuinfo("flags", cpuinfo).split() or _cpuinfo("Features", cpuinfo).split())
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The CPU's name as its maker gives it."""
+    return _cpuinfo("model name", cpuinfo) or platform.processor() or platform.machine()
+
+
+def _cpuinfo(field: str, cpuinfo: Path) -> str:
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() == field:
+            return value.strip()
+    return ""

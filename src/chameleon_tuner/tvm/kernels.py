@@ -1,0 +1,115 @@
+"""Compiled kernels of this process: building, arguments, running."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm.ir import IRModule
+from tvm.s_tir import meta_schedule
+from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
+from tvm.target import Target
+
+Shape = tuple[tuple[int, ...], str]
+"""Shape and dtype of an argument."""
+
+FLUSH_BYTES = 64 * 2**20
+
+
+def device_of(target: Target) -> Any:
+    """The device that kernels for a target run on."""
+    return tvm.runtime.device_from_target(target, 0)
+
+
+def argument_shapes(module: IRModule, *, rewritten: bool = True) -> list[Shape]:
+    """Shapes and dtypes of `main`'s arguments.
+
+    Args:
+        module: a task's module, scheduled or not.
+        rewritten: whether re-laid-out weights come in their new layout.
+    """
+    infos = meta_schedule.arg_info.ArgInfo.from_entry_func(module, remove_preproc=rewritten)
+    return [(tuple(int(extent) for extent in info.shape), str(info.dtype)) for info in infos]
+
+
+class Kernel:
+    """A compiled and loaded `main`.
+
+    Args:
+        module: whose `main` it is; as it stands, without a change of its arguments.
+        target: what it is compiled for.
+        shapes: of its arguments.
+    """
+
+    def __init__(self, module: IRModule, target: Target, shapes: Sequence[Shape]) -> None:
+        self.shapes = list(shapes)
+        self._executable = tvm.compile(module, target=target)
+        self._function = self._executable["main"]  # machine code is made here, not at the first run
+        self._device = device_of(target)
+
+    def __call__(self, *arguments: Any) -> None:
+        """Run once and wait for the end."""
+        self._function(*arguments)
+        self._device.sync()
+
+    def timer(self, arguments: Sequence[Any], *, flush: bool) -> Callable[[int], float]:
+        """A function that runs the kernel so many times and gives the seconds of one run."""
+
+        def run(number: int) -> float:
+            evaluator = self._executable.mod.time_evaluator(
+                "main", self._device, number=number, cache_flush_bytes=FLUSH_BYTES if flush else 0
+            )
+            return float(evaluator(*arguments).mean)
+
+        return run
+
+
+def compile_candidate(scheduled: IRModule, target: Target) -> Kernel:
+    """A kernel that takes re-laid-out weights in their new layout, as it is deployed."""
+    stripped = RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(scheduled)
+    return Kernel(stripped, target, argument_shapes(scheduled))
+
+
+def compile_as_is(module: IRModule, target: Target) -> Kernel:
+    """A kernel that takes all weights in the task's layout and re-lays them out itself."""
+    return Kernel(module, target, argument_shapes(module, rewritten=False))
+
+
+class Arguments:
+    """Random inputs of one task; a candidate's re-laid-out weights are views of the same bytes."""
+
+    def __init__(self, shapes: Sequence[Shape], device: Any, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self._flat = []
+        for shape, dtype in shapes:
+            host = random_array((math.prod(shape),), dtype, rng)
+            self._flat.append(tvm.runtime.tensor(host, device=device))
+
+    def views(self, shapes: Sequence[Shape]) -> list[Any]:
+        """One tensor for each of a candidate's arguments.
+
+        Raises:
+            ValueError: an argument has another number of elements than the task's.
+        """
+        views = []
+        for flat, (shape, _) in zip(self._flat, shapes, strict=True):
+            if math.prod(shape) > math.prod(flat.shape):
+                raise ValueError(f"an argument of shape {shape} does not fit the task's")
+            views.append(flat._create_view(shape))
+        return views
+
+
+def random_array(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Any:
+    """Uniform in [-1, 1); zeros for integers and booleans, which are mostly indices."""
+    if dtype.startswith("float"):
+        return (rng.random(shape, dtype=np.float32) * 2 - 1).astype(dtype)
+    return np.zeros(shape, dtype)
+
+
+def seed_of(text: str) -> int:
+    """A seed that is the same in every process."""
+    return zlib.crc32(text.encode())

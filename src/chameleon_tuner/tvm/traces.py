@@ -1,0 +1,238 @@
+"""Design spaces from MetaSchedule's traces, and schedules from configurations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm.ir import IRModule
+from tvm.s_tir import Schedule, meta_schedule
+from tvm.s_tir.schedule import Trace
+from tvm.target import Target
+
+from chameleon_tuner.space import Choice, Configuration, DesignSpace, Knob, Location, Sketch, Tile
+from chameleon_tuner.tvm.intrinsics import import_intrinsics
+
+_TILE, _CATEGORICAL, _LOCATION = (
+    "SamplePerfectTile",
+    "SampleCategorical",
+    "SampleComputeLocation",
+)
+_ROOT, _INLINED = -1, -2
+_SPATIAL_ITERATION = 0  # tvm's IterVar::kDataPar
+
+# The traces' structure does not depend on it, the decisions that are thrown away do.
+_SEED = 1
+
+
+class RejectedError(Exception):
+    """A configuration that a postprocessor refuses or that cannot be replayed."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A scheduled candidate.
+
+    Attributes:
+        schedule: after all postprocessors.
+        configuration: read back: what really ran.
+        structural_hash: of the scheduled module.
+    """
+
+    schedule: Schedule
+    configuration: Configuration
+    structural_hash: str
+
+
+class TracedSpace:
+    """A task's module with its design space and the way from one to the other.
+
+    Args:
+        module: one PrimFunc named `main`.
+        target: decides MetaSchedule's rules and postprocessors.
+
+    Attributes:
+        design: the design space.
+    """
+
+    def __init__(self, module: IRModule, target: Target) -> None:
+        import_intrinsics(target)
+        self.module, self.target = module, target
+        context = meta_schedule.TuneContext(
+            mod=module,
+            target=target,
+            space_generator="post-order-apply",
+            search_strategy=None,
+            task_name="main",
+            rand_state=_SEED,
+            num_threads=1,
+        )
+        schedules = context.generate_design_space()
+        self._postprocs = list(context.space_generator.postprocs)
+        self._traces = [schedule.trace for schedule in schedules]
+        self._sampling = [_sampling(trace) for trace in self._traces]
+        self.design = DesignSpace(tuple(self._sketch(number) for number in range(len(schedules))))
+
+    # -- configuration -> schedule
+
+    def replay(self, configuration: Configuration) -> Replayed:
+        """Schedule the module as a configuration says.
+
+        Raises:
+            RejectedError: a postprocessor refuses it.
+        """
+        knobs = self.design.sketches[configuration.sketch].knobs
+        decisions = [
+            decision_of(knob, index)
+            for knob, index in zip(knobs, configuration.indices, strict=True)
+        ]
+        try:
+            schedule = self._apply(configuration.sketch, decisions)
+        except (ValueError, RuntimeError) as error:
+            raise RejectedError(_first_line(error)) from None
+        read_back = self._read_back(configuration.sketch, schedule.trace)
+        schedule.enter_postproc()
+        for postproc in self._postprocs:
+            if not postproc.apply(schedule):
+                raise RejectedError(f"refused by {type(postproc).__name__}")
+        return Replayed(schedule, read_back, meta_schedule.utils.shash2hex(schedule.mod))
+
+    def _apply(self, sketch: int, decisions: list[Any]) -> Schedule:
+        trace, sampling = self._traces[sketch], self._sampling[sketch]
+        chosen = dict(zip(sampling, decisions, strict=True))
+        schedule = Schedule(self.module, seed=_SEED, debug_mask=0, error_render_level="none")
+        Trace(trace.insts, chosen).apply_to_schedule(schedule, remove_postproc=True)
+        return schedule
+
+    def _read_back(self, sketch: int, trace: Trace) -> Configuration:
+        knobs = self.design.sketches[sketch].knobs
+        decisions = [trace.get_decision(instruction) for instruction in _sampling(trace)]
+        indices = [index_of(k, d) for k, d in zip(knobs, decisions, strict=True)]
+        return Configuration(sketch, tuple(indices))
+
+    def configuration_of(self, trace: Trace) -> Configuration | None:
+        """The configuration of a trace of this task (from a database); None where there is none."""
+        mine = [(i.kind.name, i.attrs) for i in _sampling(trace)]
+        for sketch, sampling in enumerate(self._sampling):
+            if [str(x) for x in mine] == [str((i.kind.name, i.attrs)) for i in sampling]:
+                try:
+                    found = self._read_back(sketch, trace)
+                    same = self.replay(found).schedule.trace.simplified(True)
+                except (KeyError, RejectedError):
+                    continue
+                if str(same) == str(trace.simplified(True)):
+                    return found
+        return None
+
+    # -- trace -> sketch
+
+    def _sketch(self, number: int) -> Sketch:
+        sampling = self._sampling[number]
+        original = self._traces[number].decisions
+        at_root = [_ROOT if i.kind.name == _LOCATION else original[i] for i in sampling]
+        schedule = self._apply(number, at_root)
+        replayed = _sampling(schedule.trace)
+        tiles = {n: i for n, i in enumerate(replayed) if i.kind.name == _TILE}
+        origins = _loop_origins(schedule, tiles)
+        knobs: list[Knob] = []
+        for position, instruction in enumerate(replayed):
+            if instruction.kind.name == _TILE:
+                knobs.append(_tile(schedule, instruction))
+            elif instruction.kind.name == _CATEGORICAL:
+                knobs.append(Choice(tuple(float(value) for value in instruction.attrs[0])))
+            else:
+                inlined = [_INLINED if p == position else d for p, d in enumerate(at_root)]
+                answer = self._apply(number, inlined).trace
+                inlinable = answer.get_decision(_sampling(answer)[position]) == _INLINED
+                loops = _consumer_loops(schedule, instruction.inputs[0], origins)
+                knobs.append(Location(loops, inlinable))
+        return Sketch(tuple(knobs))
+
+
+def decision_of(knob: Knob, index: int) -> Any:
+    """The decision that TVM's trace holds for the value of a knob."""
+    if isinstance(knob, Tile):
+        return list(knob.value_at(index))
+    return knob.values[index] if isinstance(knob, Location) else index
+
+
+def index_of(knob: Knob, decision: Any) -> int:
+    """Inverse of `decision_of`; raises KeyError for a value that the knob does not have."""
+    if isinstance(knob, Tile):
+        return knob.index_of(tuple(int(factor) for factor in decision))
+    return int(decision) + 2 if isinstance(knob, Location) else int(decision)
+
+
+def _sampling(trace: Trace) -> list[Any]:
+    found = []
+    for instruction in trace.insts:
+        if instruction.kind.name == "EnterPostproc":
+            break
+        if instruction.kind.name.startswith("Sample"):
+            if instruction.kind.name not in (_TILE, _CATEGORICAL, _LOCATION):
+                raise NotImplementedError(f"no knob for {instruction.kind.name}")
+            found.append(instruction)
+    return found
+
+
+def _tile(schedule: Schedule, instruction: Any) -> Tile:
+    factors = [int(f) for f in schedule.trace.get_decision(instruction)]
+    extent = 1
+    for factor in factors:
+        extent *= factor
+    parts, max_innermost = (int(attr) for attr in instruction.attrs)
+    return Tile(extent, parts, max_innermost, _is_spatial(schedule, instruction.inputs[0]))
+
+
+def _is_spatial(schedule: Schedule, loop: Any) -> bool:
+    """Whether a loop of the unscheduled block is data-parallel.
+
+    The n-th loop that `get_loops` gave is the n-th iteration variable of its block.
+    """
+    for instruction in schedule.trace.insts:
+        if instruction.kind.name == "GetLoops":
+            for position, output in enumerate(instruction.outputs):
+                if output.same_as(loop):
+                    variables = schedule.get(instruction.inputs[0]).iter_vars
+                    known = position < len(variables)
+                    return not known or variables[position].iter_type == _SPATIAL_ITERATION
+    return True
+
+
+def _loop_origins(schedule: Schedule, tiles: dict[int, Any]) -> list[tuple[Any, tuple[int, int]]]:
+    """Loops of the scheduled module and which part of which tile they are."""
+    origins = []
+    for instruction in schedule.trace.insts:
+        if instruction.kind.name != "Split":
+            continue
+        factors = instruction.inputs[1:]
+        for number, tile in tiles.items():
+            if len(factors) and any(factors[0].same_as(output) for output in tile.outputs):
+                for part, output in enumerate(instruction.outputs):
+                    try:
+                        origins.append((schedule.get(output), (number, part)))
+                    except (ValueError, RuntimeError, IndexError):
+                        continue
+    return origins
+
+
+def _consumer_loops(
+    schedule: Schedule, block: Any, origins: list[tuple[Any, tuple[int, int]]]
+) -> tuple[tuple[int, int] | None, ...]:
+    consumers = schedule.get_consumers(block)
+    if not consumers:
+        return ()
+    loops = [schedule.get(loop) for loop in schedule.get_loops(consumers[0])]
+    return tuple(
+        next((place for origin, place in origins if origin.same_as(loop)), None) for loop in loops
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
+
+
+def load_module(text: str) -> IRModule:
+    """A module from TVM's JSON."""
+    return tvm.ir.load_json(text)

@@ -1,0 +1,170 @@
+"""What a worker process does: replay, compile and run candidates of the tasks it was told."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm.target import Target
+
+from chameleon_tuner.measure.timing import Timing, TimingPolicy, time_candidate
+from chameleon_tuner.space import Configuration
+from chameleon_tuner.tvm.kernels import (
+    Arguments,
+    Kernel,
+    argument_shapes,
+    compile_as_is,
+    compile_candidate,
+    device_of,
+    random_array,
+    seed_of,
+)
+from chameleon_tuner.tvm.traces import RejectedError, Replayed, TracedSpace, load_module
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A finalist or the untuned kernel, re-measured beside the others.
+
+    Attributes:
+        samples: seconds of each interleaved round.
+        error: the largest difference from the untuned kernel's output, relative to the output's
+            scale; nan where an output is not finite or one of the kernels failed.
+        message: why it failed, if it did.
+    """
+
+    samples: tuple[float, ...]
+    error: float
+    message: str = ""
+
+
+class KernelWorker:
+    """Handler of requests; see `chameleon_tuner.measure.nursery.serve`."""
+
+    def __init__(self) -> None:
+        self._spaces: dict[str, TracedSpace] = {}
+        self._arguments: tuple[str, Arguments] | None = None
+        self._replayed: dict[int, tuple[str, Replayed]] = {}
+        self._kernels: dict[int, tuple[str, Kernel]] = {}
+        self._tickets = itertools.count()
+
+    def load_task(self, key: str, module: str, target: dict[str, Any]) -> None:
+        """Learn a task: its module and target, both as JSON."""
+        self._spaces[key] = TracedSpace(load_module(module), Target(target))
+
+    def replay(self, key: str, configuration: Configuration) -> tuple[int, Configuration, str]:
+        """Schedule a candidate: a ticket for it, the configuration read back, its hash.
+
+        A configuration that is refused has ticket -1 and the reason in place of the hash.
+        """
+        try:
+            replayed = self._spaces[key].replay(configuration)
+        except RejectedError as refusal:
+            return -1, configuration, str(refusal)
+        ticket = next(self._tickets)
+        self._replayed[ticket] = key, replayed
+        return ticket, replayed.configuration, replayed.structural_hash
+
+    def compile(self, ticket: int) -> float:
+        """Compile and load a replayed candidate; seconds it took."""
+        begin = time.perf_counter()
+        key, replayed = self._replayed.pop(ticket)
+        target = self._spaces[key].target
+        self._kernels[ticket] = key, compile_candidate(replayed.schedule.mod, target)
+        return time.perf_counter() - begin
+
+    def forget(self, ticket: int) -> None:
+        """Drop a candidate that will not be compiled or run."""
+        self._replayed.pop(ticket, None)
+        self._kernels.pop(ticket, None)
+
+    def run(self, ticket: int, incumbent_secs: float, policy: TimingPolicy) -> Timing:
+        """Time a compiled candidate, and drop it."""
+        key, kernel = self._kernels.pop(ticket)
+        arguments = self._inputs(key).views(kernel.shapes)
+        timer = kernel.timer(arguments, flush=policy.flush_cache)
+        return time_candidate(timer, incumbent_secs, policy)
+
+    def judge(
+        self, key: str, configurations: list[Configuration], rounds: int, round_secs: float
+    ) -> list[Judged]:
+        """Compare the untuned kernel (first) and finalists on the same random inputs.
+
+        All outputs are compared with the untuned kernel's, on weights in the original layout;
+        then all are timed as they are deployed, interleaved.
+        """
+        space = self._spaces[key]
+        untuned = compile_as_is(space.module, space.target)
+        inputs = _original_inputs(space, seed_of(key))
+        expected = _outputs(untuned, inputs, space.target)
+        kernels: list[Kernel | None] = [untuned]
+        errors, messages = [0.0], [""]
+        for configuration in configurations:
+            kernel, error, message = _checked(space, configuration, inputs, expected)
+            kernels.append(kernel)
+            errors.append(error)
+            messages.append(message)
+        samples = self._interleave(key, kernels, rounds, round_secs)
+        return [Judged(*result) for result in zip(samples, errors, messages, strict=True)]
+
+    def _interleave(
+        self, key: str, kernels: list[Kernel | None], rounds: int, round_secs: float
+    ) -> list[tuple[float, ...]]:
+        inputs = self._inputs(key)
+        timers = [k.timer(inputs.views(k.shapes), flush=False) if k else None for k in kernels]
+        once = [timer(1) if timer else 0.0 for timer in timers]
+        samples: list[list[float]] = [[] for _ in kernels]
+        for number in range(rounds):
+            for timer, first, mine in zip(timers, once, samples, strict=True):
+                if timer is None or (number and first > round_secs):
+                    continue  # a second run of what takes seconds tells nothing new
+                mine.append(timer(max(1, int(round_secs / max(first, 1e-7)))))
+        return [tuple(mine) for mine in samples]
+
+    def _inputs(self, key: str) -> Arguments:
+        if self._arguments is None or self._arguments[0] != key:
+            self._arguments = None  # before the next is made: they may be large
+            space = self._spaces[key]
+            shapes = argument_shapes(space.module)
+            self._arguments = key, Arguments(shapes, device_of(space.target))
+        return self._arguments[1]
+
+
+def _checked(
+    space: TracedSpace, configuration: Configuration, inputs: list[Any], expected: list[Any]
+) -> tuple[Kernel | None, float, str]:
+    """A finalist's kernel as deployed, and how far its output is from the expected one."""
+    try:
+        module = space.replay(configuration).schedule.mod
+        outputs = _outputs(compile_as_is(module, space.target), inputs, space.target)
+        kernel = compile_candidate(module, space.target)
+    except Exception as error:  # a finalist's failure is its own
+        return None, float("nan"), str(error)[:300]
+    return kernel, difference(outputs, expected), ""
+
+
+def difference(actual: list[Any], expected: list[Any]) -> float:
+    """The largest difference over outputs, relative to the largest expected magnitude."""
+    worst = 0.0
+    for mine, theirs in zip(actual, expected, strict=True):
+        if not np.isfinite(mine).all():
+            return float("nan")
+        scale = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)
+        worst = max(worst, float(np.abs(mine - theirs).max(initial=0.0)) / scale)
+    return worst
+
+
+def _original_inputs(space: TracedSpace, seed: int) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    return [random_array(shape, dtype, rng) for shape, dtype in argument_shapes(space.module)]
+
+
+def _outputs(kernel: Kernel, inputs: list[Any], target: Target) -> list[Any]:
+    """All arguments after a run: whichever of them the kernel writes is among them."""
+    tensors = [tvm.runtime.tensor(array, device=device_of(target)) for array in inputs]
+    kernel(*tensors)
+    return [np.asarray(tensor.numpy(), dtype=np.float64) for tensor in tensors]
