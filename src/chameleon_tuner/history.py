@@ -17,7 +17,7 @@ class History:
 
     Attributes:
         space: the task's design space.
-        outcomes: all outcomes.
+        outcomes: all outcomes, each structural hash once.
         rows: the configurations that ran, (n, 1 + width).
         seconds: their times, (n,); infinite for failures.
     """
@@ -27,22 +27,33 @@ class History:
         self.outcomes: list[Outcome] = []
         self.rows: IntArray = np.zeros((0, 1 + space.width), dtype=np.int32)
         self.seconds: npt.NDArray[np.float64] = np.zeros(0)
+        self._identities: set[str] = set()
         self._visited: npt.NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
 
     def __len__(self) -> int:
         return len(self.outcomes)
 
-    def extend(self, outcomes: Sequence[Outcome]) -> None:
-        """Append outcomes; what was proposed and what ran both count as visited."""
+    def extend(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Append outcomes; the new ones come back.
+
+        What was proposed and what ran both count as visited, also where the same module was
+        measured before.
+        """
         if not outcomes:
-            return
+            return []
+        fresh = []
+        for outcome in outcomes:
+            if outcome.identity not in self._identities:
+                self._identities.add(outcome.identity)
+                fresh.append(outcome)
         ran = self.space.rows([outcome.configuration for outcome in outcomes])
         proposed = self.space.rows([outcome.proposed for outcome in outcomes])
-        self.outcomes.extend(outcomes)
-        self.rows = np.concatenate([self.rows, ran])
-        self.seconds = np.append(self.seconds, [outcome.seconds for outcome in outcomes])
         keys = self.space.keys(np.concatenate([ran, proposed]))
         self._visited = np.union1d(self._visited, keys)
+        self.outcomes.extend(fresh)
+        self.rows = np.concatenate([self.rows, self.space.rows([o.configuration for o in fresh])])
+        self.seconds = np.append(self.seconds, [outcome.seconds for outcome in fresh])
+        return fresh
 
     def visited(self, rows: IntArray) -> npt.NDArray[np.bool_]:
         """Which rows (n, 1 + width) have been measured, rejected or failed: (n,)."""

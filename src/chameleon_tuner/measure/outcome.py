@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 import statistics
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ class Outcome:
     message: str = ""
     build_secs: float = 0.0
     run_secs: float = 0.0
+
+    @property
+    def identity(self) -> str:
+        """What is never measured twice: the structural hash, or the configuration without one."""
+        return self.structural_hash or f"configuration:{json.dumps(self.configuration.to_json())}"
 
     @property
     def seconds(self) -> float:

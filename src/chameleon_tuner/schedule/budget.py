@@ -1,0 +1,59 @@
+"""Budgets: trials, wall-clock, and the presets of `--effort`."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from dataclasses import dataclass
+
+from chameleon_tuner.errors import UsageError
+
+EFFORTS = {"quick": 32, "standard": 128, "full": 512}
+"""Trials a task, on average, of each preset; the scheduler gives them where they gain most."""
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When the search ends at the latest.
+
+    Attributes:
+        trials: of all tasks together.
+        deadline: of the monotonic clock; infinite without a time budget.
+    """
+
+    trials: int
+    deadline: float = math.inf
+
+    def out_of_time(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self.deadline
+
+
+def trials_of(effort: str, tasks: int) -> int:
+    """Trials of a preset for a network of so many tasks.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    if effort not in EFFORTS:
+        raise UsageError(f"unknown effort {effort!r}; use one of {', '.join(EFFORTS)}")
+    return EFFORTS[effort] * max(tasks, 1)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `90s`, `10m`, `1h30m` or `45`.
+
+    Raises:
+        UsageError: it is not one, or not positive.
+    """
+    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
+    seconds = 0.0
+    if parts:
+        for value, unit in zip(parts.groups(), ("h", "m", "s"), strict=True):
+            seconds += float(value or 0) * _UNITS[unit]
+    if seconds <= 0:
+        raise UsageError(f"{text!r} is not a duration; write 90s, 10m or 1h30m")
+    return seconds

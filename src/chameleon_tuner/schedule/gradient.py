@@ -1,0 +1,129 @@
+"""Which task next: where the network gains most from the next batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chameleon_tuner.schedule.budget import Budget
+from chameleon_tuner.task import Task
+
+
+@dataclass(frozen=True)
+class ScheduleParameters:
+    """How expected gains are estimated.
+
+    Attributes:
+        window: batches over which the recent gain is taken.
+        optimism: share of its time that a task is expected to lose over as many trials as it
+            had; halves the share of the recent gain in the estimate, as in Ansor's gradient
+            (arXiv 2006.06762, section 6, alpha = 0.2 for the recent slope).
+        patience: batches without any gain above `resolution`, after which a task is done.
+        resolution: relative gain that counts; the noise of two timings of the same kernel.
+        hopeless: batches without a single kernel that runs, after which a task is given up.
+    """
+
+    window: int = 3
+    optimism: float = 0.2
+    patience: int = 6
+    resolution: float = 0.01
+    hopeless: int = 3
+
+
+@dataclass
+class Standing:
+    """How far the search of one task is.
+
+    Attributes:
+        task: the task.
+        trials: measured so far.
+        best_secs: after each batch.
+        exhausted: whether the space has nothing left to measure.
+    """
+
+    task: Task
+    trials: int = 0
+    best_secs: list[float] = field(default_factory=list)
+    exhausted: bool = False
+
+    def gain_per_trial(self, parameters: ScheduleParameters, batch: int) -> float:
+        """Expected seconds that the network gains by one more trial."""
+        if not self.best_secs:
+            return math.inf
+        best = self.best_secs[-1]
+        if math.isinf(best):
+            return math.inf
+        before = self.best_secs[max(0, len(self.best_secs) - 1 - parameters.window)]
+        steps = min(parameters.window, len(self.best_secs) - 1)
+        recent = (before - best) / (steps * batch) if steps and math.isfinite(before) else 0.0
+        outlook = parameters.optimism * best / max(self.trials, 1)
+        return self.task.weight * max(recent, outlook)
+
+    def done(self, parameters: ScheduleParameters) -> bool:
+        """Whether more trials are not expected to pay."""
+        if self.exhausted:
+            return True
+        if self.best_secs and math.isinf(self.best_secs[-1]):
+            return len(self.best_secs) >= parameters.hopeless
+        if len(self.best_secs) <= parameters.patience:
+            return False
+        before = self.best_secs[-1 - parameters.patience]
+        return self.best_secs[-1] > (1 - parameters.resolution) * before
+
+
+class GradientScheduler:
+    """Every task once, heaviest first; then the one whose next trials gain the network most.
+
+    Ends when the budget is spent or every task has reached a plateau.
+
+    Args:
+        tasks: of one network.
+        budget: of all tasks together.
+        batch: trials asked for at once.
+        parameters: how gains are estimated.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        budget: Budget,
+        batch: int,
+        parameters: ScheduleParameters | None = None,
+    ) -> None:
+        self._parameters = parameters or ScheduleParameters()
+        self._budget, self._batch = budget, batch
+        by_work = sorted(tasks, key=lambda task: (-task.weight * task.flops, task.name))
+        self.standings = {task.key: Standing(task) for task in by_work}
+
+    def next(self) -> Task | None:
+        """The next task, or None when the search is over."""
+        if self.trials_left() <= 0 or self._budget.out_of_time():
+            return None
+        open_ = [s for s in self.standings.values() if not s.done(self._parameters)]
+        if not open_:
+            return None
+        gains = [standing.gain_per_trial(self._parameters, self._batch) for standing in open_]
+        return open_[gains.index(max(gains))].task
+
+    def trials_left(self) -> int:
+        """How many trials the budget still has."""
+        return self._budget.trials - sum(s.trials for s in self.standings.values())
+
+    def plan(self) -> int:
+        """How many trials the next batch may have."""
+        return min(self._batch, self.trials_left())
+
+    def observe(self, task: Task, measured: int, best_secs: float, *, exhausted: bool) -> None:
+        """Learn what a batch brought.
+
+        Args:
+            task: whose batch.
+            measured: new trials.
+            best_secs: the task's fastest kernel so far.
+            exhausted: the space had nothing new to measure.
+        """
+        standing = self.standings[task.key]
+        standing.trials += measured
+        standing.best_secs.append(best_secs)
+        standing.exhausted = exhausted

@@ -1,0 +1,153 @@
+"""ONNX models to Relax."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import tvm
+from tvm import relax
+from tvm.ir import IRModule
+from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
+
+from chameleon_tuner.errors import ModelError
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Read a model file.
+
+    Raises:
+        ModelError: it is missing, truncated, or no ONNX model.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; give the path of an ONNX model")
+    try:
+        model = onnx.load(path)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
+        raise ModelError(
+            f"{path} is not an ONNX model, or truncated ({reason[:120]}); export it again"
+        ) from None
+    if not model.graph.node or not model.opset_import:
+        raise ModelError(f"{path} is not an ONNX model: it holds no operators; export it again")
+    return model
+
+
+def import_onnx(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> IRModule:
+    """A Relax module whose `main` takes the graph's inputs, weights inside.
+
+    Args:
+        model: the model; not changed.
+        shapes: fixed shapes of inputs by name, for dimensions that the model leaves open.
+
+    Raises:
+        ModelError: an operator that TVM does not import, an open dimension, a shape that does
+            not fit.
+    """
+    fixed = dict(_input_shapes(model, shapes))
+    try:
+        with warnings.catch_warnings(), _converters():
+            warnings.simplefilter("ignore")  # the importer's remarks on its own internals
+            return from_onnx(model, shape_dict=fixed)
+    except tvm.error.OpNotImplemented as error:
+        names = str(error).rpartition(":")[2].strip()
+        raise ModelError(
+            f"TVM does not import these ONNX operators: {names}; replace them in the model, "
+            "or import it yourself and tune the Relax module"
+        ) from None
+    except Exception as error:
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise ModelError(f"TVM cannot import the model: {reason}") from None
+
+
+def onnx_inputs(model: onnx.ModelProto) -> list[str]:
+    """Names of the inputs that are not weights, in order."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value.name for value in model.graph.input if value.name not in weights]
+
+
+def _input_shapes(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
+) -> list[tuple[str, list[int]]]:
+    values = {value.name: value for value in model.graph.input}
+    names = onnx_inputs(model)
+    unknown = sorted(set(shapes) - set(names))
+    if unknown:
+        raise ModelError(f"--shape: the model has no input {unknown[0]!r}; it has {names}")
+    return [(name, _fixed_shape(values[name], shapes.get(name))) for name in names]
+
+
+def _fixed_shape(value: onnx.ValueInfoProto, given: Sequence[int] | None) -> list[int]:
+    dims = value.type.tensor_type.shape.dim
+    declared = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+    labels = [dim.dim_param or "?" for dim in dims]
+    if given is None:
+        for position, (extent, label) in enumerate(zip(declared, labels, strict=True)):
+            if extent is None or extent <= 0:
+                example = ",".join(str(d) if d else "1" for d in declared)
+                raise ModelError(
+                    f"input {value.name!r}: dimension {position} ({label}) has no fixed size; "
+                    f"give one, for example --shape {value.name}={example}"
+                )
+        return [extent for extent in declared if extent is not None]
+    fits = len(given) == len(declared) and all(
+        extent in (None, 0, wanted) for extent, wanted in zip(declared, given, strict=True)
+    )
+    if not fits:
+        wanted = ",".join(map(str, given))
+        shown = ",".join(str(d) if d else n for d, n in zip(declared, labels, strict=True))
+        raise ModelError(f"--shape {value.name}={wanted} does not fit the model's ({shown})")
+    return list(given)
+
+
+class _Clip(onnx_frontend.Clip):  # type: ignore[misc]  # TVM has no types
+    """Clip with constant finite bounds as Relax operators.
+
+    TVM's own converter makes two opaque kernels of it, which neither change layout nor fuse:
+    MobileNet-V2 was left with a transposing clip kernel beside each of 35 convolutions.
+    """
+
+    @classmethod
+    def _impl_v1(cls, bb: Any, inputs: Any, attr: Any, params: Any) -> Any:
+        return _clipped(bb, inputs[0], attr.get("min", -np.inf), attr.get("max", np.inf))
+
+    @classmethod
+    def _impl_v13(cls, bb: Any, inputs: Any, attr: Any, params: Any) -> Any:
+        low, high = _scalar(inputs[1]), _scalar(inputs[2])
+        if low is None or high is None:
+            return super()._impl_v13(bb, inputs, attr, params)
+        return _clipped(bb, inputs[0], low, high)
+
+
+def _scalar(bound: Any) -> float | None:
+    """The value of a constant bound that is a number; None otherwise."""
+    value: Any = getattr(bound, "value", None)
+    if not hasattr(value, "numpy"):
+        return None
+    array = value.numpy()
+    return float(array) if array.dtype == np.float32 and not np.isnan(array).any() else None
+
+
+def _clipped(bb: Any, data: Any, low: float, high: float) -> Any:
+    if math.isfinite(low):
+        data = bb.normalize(relax.op.maximum(data, relax.const(low, "float32")))
+    if math.isfinite(high):
+        data = bb.normalize(relax.op.minimum(data, relax.const(high, "float32")))
+    return data
+
+
+@contextlib.contextmanager
+def _converters() -> Iterator[None]:
+    """TVM's ONNX converters with ours in place; the table is a function of the pinned TVM."""
+    original = onnx_frontend._get_convert_map
+    onnx_frontend._get_convert_map = lambda: {**original(), "Clip": _Clip}
+    try:
+        yield
+    finally:
+        onnx_frontend._get_convert_map = original

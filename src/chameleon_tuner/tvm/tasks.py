@@ -1,0 +1,60 @@
+"""The tuning tasks of a lowered module."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import tvm
+from tvm.ir import IRModule
+from tvm.s_tir import meta_schedule
+from tvm.s_tir.analysis import estimate_tir_flops
+from tvm.target import Target
+
+from chameleon_tuner.task import Task
+from chameleon_tuner.tvm.kernels import argument_shapes
+from chameleon_tuner.tvm.lower import key_of
+from chameleon_tuner.tvm.targets import as_json
+from chameleon_tuner.tvm.traces import TracedSpace
+
+
+def extract_tasks(lowered: IRModule, target: Target) -> list[Task]:
+    """Every distinct kernel of a module from `lower`, in the order in which TVM names them.
+
+    Identical kernels are one task; its weight counts their calls.
+    """
+    found: dict[str, tuple[str, IRModule, int]] = {}
+    for extracted in meta_schedule.relax_integration.extract_tasks(lowered, target):
+        module = extracted.dispatched[0]
+        key = key_of(module)
+        name, _, weight = found.get(key, (str(extracted.task_name), module, 0))
+        found[key] = name, module, weight + int(extracted.weight)
+    names = Counter[str]()
+    tasks = []
+    for key, (name, module, weight) in sorted(found.items(), key=lambda item: item[1][0]):
+        names[name] += 1
+        unique = name if names[name] == 1 else f"{name}_{names[name]}"
+        tasks.append(_task(unique, key, module, target, weight))
+    return tasks
+
+
+def _task(name: str, key: str, module: IRModule, target: Target, weight: int) -> Task:
+    return Task(
+        name=name,
+        key=key,
+        module=str(tvm.ir.save_json(module)),
+        target=as_json(target),
+        space=TracedSpace(module, target).design,
+        weight=weight,
+        flops=_flops(module),
+        arguments=tuple(
+            f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}"
+            for shape, dtype in argument_shapes(module, rewritten=False)
+        ),
+    )
+
+
+def _flops(module: IRModule) -> float:
+    try:
+        return float(estimate_tir_flops(module))
+    except Exception:  # what TVM cannot count is not arithmetic
+        return 0.0
