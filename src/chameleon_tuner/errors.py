@@ -33,3 +33,7 @@ class NothingMeasuredError(ChameleonError):
 
 class LibraryError(ChameleonError):
     """A tuned library cannot be loaded or run on this machine."""
+
+
+class MeasurementError(ChameleonError):
+    """Measuring as a whole broke down; what a single candidate does is an outcome instead."""

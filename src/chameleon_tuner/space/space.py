@@ -155,6 +155,8 @@ class DesignSpace:
     def mutate(self, rows: IntArray, rng: np.random.Generator, knobs: int = 1) -> IntArray:
         """Redraw `knobs` random knobs of every row uniformly (AutoTVM's random walk for 1)."""
         result: IntArray = rows.copy()
+        if not self.width:
+            return result
         counts = np.array([len(sketch.knobs) for sketch in self.sketches])[rows[:, 0]]
         lines = np.arange(len(rows))
         for _ in range(knobs):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import tvm
 from tvm.ir import IRModule
 from tvm.s_tir import Schedule, meta_schedule
-from tvm.s_tir.schedule import Trace
+from tvm.s_tir.schedule import LoopRV, Trace
 from tvm.target import Target
 
+from chameleon_tuner.errors import ChameleonError
+from chameleon_tuner.measure.outcome import RejectedError
 from chameleon_tuner.space import Choice, Configuration, DesignSpace, Knob, Location, Sketch, Tile
 from chameleon_tuner.tvm.intrinsics import import_intrinsics
 
@@ -26,8 +30,8 @@ _SPATIAL_ITERATION = 0  # tvm's IterVar::kDataPar
 _SEED = 1
 
 
-class RejectedError(Exception):
-    """A configuration that a postprocessor refuses or that cannot be replayed."""
+class UnknownInstructionError(ChameleonError):
+    """A target's rules make a decision that there is no knob for."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ class TracedSpace:
 
     Attributes:
         design: the design space.
+
+    Raises:
+        UnknownInstructionError: the target's rules make decisions that there is no knob for.
     """
 
     def __init__(self, module: IRModule, target: Target) -> None:
@@ -80,8 +87,11 @@ class TracedSpace:
         """Schedule the module as a configuration says.
 
         Raises:
-            RejectedError: a postprocessor refuses it.
+            RejectedError: it is not of this space, TVM cannot apply it, or a postprocessor
+                refuses it.
         """
+        if not self.design.contains(configuration):
+            raise RejectedError("not a configuration of this task")
         knobs = self.design.sketches[configuration.sketch].knobs
         decisions = [
             decision_of(knob, index)
@@ -89,19 +99,20 @@ class TracedSpace:
         ]
         try:
             schedule = self._apply(configuration.sketch, decisions)
+            read_back = self._read_back(configuration.sketch, schedule.trace)
+            schedule.enter_postproc()
+            refused = (p for p in self._postprocs if not p.apply(schedule))
+            refusing = next(refused, None)
         except (ValueError, RuntimeError) as error:
-            raise RejectedError(_first_line(error)) from None
-        read_back = self._read_back(configuration.sketch, schedule.trace)
-        schedule.enter_postproc()
-        for postproc in self._postprocs:
-            if not postproc.apply(schedule):
-                raise RejectedError(f"refused by {type(postproc).__name__}")
+            raise RejectedError(_last_line(error)) from None
+        if refusing is not None:
+            raise RejectedError(f"refused by {type(refusing).__name__}")
         return Replayed(schedule, read_back, meta_schedule.utils.shash2hex(schedule.mod))
 
     def _apply(self, sketch: int, decisions: list[Any]) -> Schedule:
         trace, sampling = self._traces[sketch], self._sampling[sketch]
         chosen = dict(zip(sampling, decisions, strict=True))
-        schedule = Schedule(self.module, seed=_SEED, debug_mask=0, error_render_level="none")
+        schedule = Schedule(self.module, seed=_SEED, debug_mask=0, error_render_level="fast")
         Trace(trace.insts, chosen).apply_to_schedule(schedule, remove_postproc=True)
         return schedule
 
@@ -134,11 +145,11 @@ class TracedSpace:
         schedule = self._apply(number, at_root)
         replayed = _sampling(schedule.trace)
         tiles = {n: i for n, i in enumerate(replayed) if i.kind.name == _TILE}
-        origins = _loop_origins(schedule, tiles)
+        origins, original = _loop_origins(schedule, tiles), Schedule(self.module)
         knobs: list[Knob] = []
         for position, instruction in enumerate(replayed):
             if instruction.kind.name == _TILE:
-                knobs.append(_tile(schedule, instruction))
+                knobs.append(_tile(schedule, original, instruction))
             elif instruction.kind.name == _CATEGORICAL:
                 knobs.append(Choice(tuple(float(value) for value in instruction.attrs[0])))
             else:
@@ -171,49 +182,63 @@ def _sampling(trace: Trace) -> list[Any]:
             break
         if instruction.kind.name.startswith("Sample"):
             if instruction.kind.name not in (_TILE, _CATEGORICAL, _LOCATION):
-                raise NotImplementedError(f"no knob for {instruction.kind.name}")
+                raise UnknownInstructionError(
+                    f"there is no knob for TVM's {instruction.kind.name}, which the rules of this "
+                    "target use: tune for another target"
+                )
             found.append(instruction)
     return found
 
 
-def _tile(schedule: Schedule, instruction: Any) -> Tile:
+def _tile(schedule: Schedule, original: Schedule, instruction: Any) -> Tile:
     factors = [int(f) for f in schedule.trace.get_decision(instruction)]
-    extent = 1
-    for factor in factors:
-        extent *= factor
     parts, max_innermost = (int(attr) for attr in instruction.attrs)
-    return Tile(extent, parts, max_innermost, _is_spatial(schedule, instruction.inputs[0]))
+    extent = math.prod(factors)
+    spatial = _is_spatial(schedule, original, instruction.inputs[0])
+    return Tile(extent, parts, max_innermost if max_innermost > 0 else extent, spatial)
 
 
-def _is_spatial(schedule: Schedule, loop: Any) -> bool:
-    """Whether a loop of the unscheduled block is data-parallel.
+def _is_spatial(schedule: Schedule, original: Schedule, loop: Any) -> bool:
+    """Whether a loop is data-parallel; fused ones are where all of them are.
 
-    The n-th loop that `get_loops` gave is the n-th iteration variable of its block.
+    Args:
+        schedule: whose trace has the loop.
+        original: of the module before it was scheduled.
+        loop: one that was made by `get_loops`, `fuse` or `split`.
     """
-    for instruction in schedule.trace.insts:
-        if instruction.kind.name == "GetLoops":
-            for position, output in enumerate(instruction.outputs):
-                if output.same_as(loop):
-                    variables = schedule.get(instruction.inputs[0]).iter_vars
-                    known = position < len(variables)
-                    return not known or variables[position].iter_type == _SPATIAL_ITERATION
-    return True
+    maker = _maker(schedule.trace, loop)
+    if maker.kind.name in ("Fuse", "Split"):
+        loops = [i for i in maker.inputs if isinstance(i, LoopRV)]
+        return all(_is_spatial(schedule, original, loop) for loop in loops)
+    if maker.kind.name != "GetLoops":
+        return True
+    # The n-th loop of a block is that of its n-th variable; later rfactor gives it others.
+    block = _maker(schedule.trace, maker.inputs[0])
+    if block.kind.name == "GetSBlock":
+        variables = original.get(original.get_sblock(*map(str, block.attrs))).iter_vars
+    else:
+        variables = schedule.get(maker.inputs[0]).iter_vars
+    position = next(n for n, output in enumerate(maker.outputs) if output.same_as(loop))
+    known = position < len(variables)
+    return not known or bool(variables[position].iter_type == _SPATIAL_ITERATION)
+
+
+def _maker(trace: Trace, variable: Any) -> Any:
+    """The instruction that a random variable comes from."""
+    return next(i for i in trace.insts if any(variable.same_as(output) for output in i.outputs))
 
 
 def _loop_origins(schedule: Schedule, tiles: dict[int, Any]) -> list[tuple[Any, tuple[int, int]]]:
     """Loops of the scheduled module and which part of which tile they are."""
     origins = []
     for instruction in schedule.trace.insts:
-        if instruction.kind.name != "Split":
-            continue
-        factors = instruction.inputs[1:]
+        if instruction.kind.name != "Split" or instruction.inputs[1] is None:
+            continue  # a tensor intrinsic's split has no factor outside
         for number, tile in tiles.items():
-            if len(factors) and any(factors[0].same_as(output) for output in tile.outputs):
+            if any(instruction.inputs[1].same_as(output) for output in tile.outputs):
                 for part, output in enumerate(instruction.outputs):
-                    try:
+                    with contextlib.suppress(ValueError, RuntimeError, IndexError):  # it is gone
                         origins.append((schedule.get(output), (number, part)))
-                    except (ValueError, RuntimeError, IndexError):
-                        continue
     return origins
 
 
@@ -229,7 +254,7 @@ def _consumer_loops(
     )
 
 
-def _first_line(error: BaseException) -> str:
+def _last_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import time
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,13 @@ from chameleon_tuner.tvm.kernels import (
     random_array,
     seed_of,
 )
-from chameleon_tuner.tvm.traces import RejectedError, Replayed, TracedSpace, load_module
+from chameleon_tuner.tvm.traces import Replayed, TracedSpace, load_module
+
+Timer = Callable[[int], float]
+"""Runs a kernel so many times; seconds of one run."""
+
+Contestant = tuple[Timer | None, float, str]
+"""A kernel's timer, the error of its output, and why it failed, if it did."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +66,19 @@ class KernelWorker:
     def replay(self, key: str, configuration: Configuration) -> tuple[int, Configuration, str]:
         """Schedule a candidate: a ticket for it, the configuration read back, its hash.
 
-        A configuration that is refused has ticket -1 and the reason in place of the hash.
+        Raises:
+            RejectedError: it is refused.
         """
-        try:
-            replayed = self._spaces[key].replay(configuration)
-        except RejectedError as refusal:
-            return -1, configuration, str(refusal)
+        replayed = self._spaces[key].replay(configuration)
         ticket = next(self._tickets)
         self._replayed[ticket] = key, replayed
         return ticket, replayed.configuration, replayed.structural_hash
 
-    def compile(self, ticket: int) -> float:
-        """Compile and load a replayed candidate; seconds it took."""
-        begin = time.perf_counter()
+    def compile(self, ticket: int) -> None:
+        """Compile and load a replayed candidate."""
         key, replayed = self._replayed.pop(ticket)
         target = self._spaces[key].target
         self._kernels[ticket] = key, compile_candidate(replayed.schedule.mod, target)
-        return time.perf_counter() - begin
 
     def forget(self, ticket: int) -> None:
         """Drop a candidate that will not be compiled or run."""
@@ -101,50 +104,56 @@ class KernelWorker:
         untuned = compile_as_is(space.module, space.target)
         inputs = _original_inputs(space, seed_of(key))
         expected = _outputs(untuned, inputs, space.target)
-        kernels: list[Kernel | None] = [untuned]
-        errors, messages = [0.0], [""]
-        for configuration in configurations:
-            kernel, error, message = _checked(space, configuration, inputs, expected)
-            kernels.append(kernel)
-            errors.append(error)
-            messages.append(message)
-        samples = self._interleave(key, kernels, rounds, round_secs)
-        return [Judged(*result) for result in zip(samples, errors, messages, strict=True)]
+        contestants: list[Contestant] = [
+            (self._timer(key, untuned), 0.0, ""),
+            *(self._contestant(key, c, inputs, expected) for c in configurations),
+        ]
+        samples = _interleave([timer for timer, _, _ in contestants], rounds, round_secs)
+        return [
+            Judged(mine, error, message)
+            for mine, (_, error, message) in zip(samples, contestants, strict=True)
+        ]
 
-    def _interleave(
-        self, key: str, kernels: list[Kernel | None], rounds: int, round_secs: float
-    ) -> list[tuple[float, ...]]:
-        inputs = self._inputs(key)
-        timers = [k.timer(inputs.views(k.shapes), flush=False) if k else None for k in kernels]
-        once = [timer(1) if timer else 0.0 for timer in timers]
-        samples: list[list[float]] = [[] for _ in kernels]
-        for number in range(rounds):
-            for timer, first, mine in zip(timers, once, samples, strict=True):
-                if timer is None or (number and first > round_secs):
-                    continue  # a second run of what takes seconds tells nothing new
-                mine.append(timer(max(1, int(round_secs / max(first, 1e-7)))))
-        return [tuple(mine) for mine in samples]
+    def _contestant(
+        self, key: str, configuration: Configuration, inputs: list[Any], expected: list[Any]
+    ) -> Contestant:
+        """A finalist as deployed, and how far its output is from the expected one."""
+        space = self._spaces[key]
+        try:
+            module = space.replay(configuration).schedule.mod
+            as_is = compile_as_is(module, space.target)
+            error = difference(_outputs(as_is, inputs, space.target), expected)
+            return self._timer(key, compile_candidate(module, space.target)), error, ""
+        except Exception as failure:  # a finalist's failure is its own
+            return None, math.nan, f"{type(failure).__name__}: {failure}"[:300]
+
+    def _timer(self, key: str, kernel: Kernel) -> Timer:
+        """A kernel's timer on the inputs of its task; it has run once."""
+        timer = kernel.timer(self._inputs(key).views(kernel.shapes), flush=False)
+        timer(1)
+        return timer
 
     def _inputs(self, key: str) -> Arguments:
         if self._arguments is None or self._arguments[0] != key:
             self._arguments = None  # before the next is made: they may be large
             space = self._spaces[key]
-            shapes = argument_shapes(space.module)
-            self._arguments = key, Arguments(shapes, device_of(space.target))
+            arguments = Arguments(argument_shapes(space.module), device_of(space.target))
+            self._arguments = key, arguments
         return self._arguments[1]
 
 
-def _checked(
-    space: TracedSpace, configuration: Configuration, inputs: list[Any], expected: list[Any]
-) -> tuple[Kernel | None, float, str]:
-    """A finalist's kernel as deployed, and how far its output is from the expected one."""
-    try:
-        module = space.replay(configuration).schedule.mod
-        outputs = _outputs(compile_as_is(module, space.target), inputs, space.target)
-        kernel = compile_candidate(module, space.target)
-    except Exception as error:  # a finalist's failure is its own
-        return None, float("nan"), str(error)[:300]
-    return kernel, difference(outputs, expected), ""
+def _interleave(
+    timers: list[Timer | None], rounds: int, round_secs: float
+) -> list[tuple[float, ...]]:
+    """Samples of every timer, a round at a time, each of about `round_secs`."""
+    once = [timer(1) if timer else 0.0 for timer in timers]
+    samples: list[list[float]] = [[] for _ in timers]
+    for number in range(rounds):
+        for timer, first, mine in zip(timers, once, samples, strict=True):
+            if timer is None or (number and first > round_secs):
+                continue  # a second run of what takes seconds tells nothing new
+            mine.append(timer(max(1, int(round_secs / max(first, 1e-7)))))
+    return [tuple(mine) for mine in samples]
 
 
 def difference(actual: list[Any], expected: list[Any]) -> float:

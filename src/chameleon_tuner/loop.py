@@ -1,0 +1,72 @@
+"""The tuning loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from chameleon_tuner.cost.base import Surrogate
+from chameleon_tuner.explore.base import Explorer
+from chameleon_tuner.history import History
+from chameleon_tuner.measure.base import Measurer
+from chameleon_tuner.measure.outcome import Outcome
+from chameleon_tuner.sample.base import Sampler
+from chameleon_tuner.schedule import GradientScheduler
+from chameleon_tuner.stopwatch import Stopwatch
+from chameleon_tuner.task import Task
+
+
+@dataclass
+class TaskSearch:
+    """The search of one task: what it knows and the parts that are its own."""
+
+    history: History
+    model: Surrogate
+    explorer: Explorer
+    sampler: Sampler
+    rng: np.random.Generator = field(repr=False)
+
+
+class Observer(Protocol):
+    """Is told of every batch; must not raise."""
+
+    def batch_done(self, task: Task, outcomes: Sequence[Outcome], search: TaskSearch) -> None:
+        """A batch was measured and learned from."""
+        ...
+
+
+def search(
+    scheduler: GradientScheduler,
+    searches: Mapping[str, TaskSearch],
+    measurer: Measurer,
+    observer: Observer,
+    clock: Stopwatch,
+) -> None:
+    """Tune until the scheduler says that it is over.
+
+    Args:
+        scheduler: which task next, and how many trials.
+        searches: by key of the task.
+        measurer: the hardware, the records in front of it, or a stand-in.
+        observer: shows progress.
+        clock: learns where the time goes.
+    """
+    while (task := scheduler.next()) is not None:
+        mine = searches[task.key]
+        history, rng = mine.history, mine.rng
+        with clock.timing("explore"):
+            candidates = mine.explorer.propose(task.space, mine.model, history, rng)
+        with clock.timing("sample"):
+            rows = mine.sampler.select(candidates, history, scheduler.plan(), rng)
+            batch = task.space.configurations(rows)
+        outcomes = measurer.measure(task, batch, history.best_secs)
+        fresh = history.extend(outcomes)
+        with clock.timing("fit"):
+            mine.model.fit(history)
+            mine.explorer.observe(outcomes)
+        exhausted = not fresh or len(history) >= task.space.count
+        scheduler.observe(task, len(fresh), history.best_secs, exhausted=exhausted)
+        observer.batch_done(task, fresh, mine)

@@ -1,0 +1,116 @@
+"""Recipes: named compositions of explorer, sampler, cost model and batch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from chameleon_tuner.cost.base import Surrogate
+from chameleon_tuner.cost.surrogate import TreeSurrogate
+from chameleon_tuner.errors import UsageError
+from chameleon_tuner.explore.annealing import AnnealingExplorer
+from chameleon_tuner.explore.base import Explorer
+from chameleon_tuner.explore.descent import DescentExplorer
+from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer
+from chameleon_tuner.explore.mixed import MixedExplorer
+from chameleon_tuner.explore.random import RandomExplorer
+from chameleon_tuner.sample.adaptive import AdaptiveSampler
+from chameleon_tuner.sample.base import Sampler
+from chameleon_tuner.sample.diverse import DiverseSampler
+from chameleon_tuner.sample.greedy import GreedySampler
+from chameleon_tuner.sample.spread import SpreadSampler
+from chameleon_tuner.sample.take_all import TakeAllSampler
+from chameleon_tuner.space import DesignSpace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a task is searched.
+
+    Attributes:
+        name: of the recipe; parts that were overridden are named behind it.
+        explorer: makes an explorer for one task.
+        sampler: chooses what is measured.
+        surrogate: makes the cost model of one task.
+        batch: the plan: most candidates measured at once.
+    """
+
+    name: str
+    explorer: Callable[[], Explorer]
+    sampler: Callable[[], Sampler]
+    surrogate: Callable[[DesignSpace], Surrogate] = TreeSurrogate
+    batch: int = 64
+
+
+def _mixed() -> Explorer:
+    return MixedExplorer([EvolutionaryExplorer(), DescentExplorer()])
+
+
+def _ppo() -> Explorer:
+    from chameleon_tuner.explore.ppo import PPOExplorer  # PyTorch: a second to import
+
+    return PPOExplorer()
+
+
+def _ppo_paper() -> Explorer:
+    from chameleon_tuner.explore.ppo import PAPER, PPOExplorer
+
+    return PPOExplorer(PAPER)
+
+
+EXPLORERS: Mapping[str, Callable[[], Explorer]] = {
+    "annealing": AnnealingExplorer,
+    "descent": DescentExplorer,
+    "evolutionary": EvolutionaryExplorer,
+    "mixed": _mixed,
+    "ppo": _ppo,
+    "ppo-paper": _ppo_paper,
+    "random": RandomExplorer,
+}
+
+SAMPLERS: Mapping[str, Callable[[], Sampler]] = {
+    "adaptive": AdaptiveSampler,
+    "diverse": DiverseSampler,
+    "greedy": GreedySampler,
+    "spread": SpreadSampler,
+    "take-all": TakeAllSampler,
+}
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("chameleon", EXPLORERS["mixed"], SAMPLERS["spread"], batch=16),
+        Recipe("chameleon-paper", EXPLORERS["ppo-paper"], SAMPLERS["adaptive"]),
+        Recipe("autotvm", EXPLORERS["annealing"], SAMPLERS["diverse"]),
+        Recipe("evolutionary", EXPLORERS["evolutionary"], SAMPLERS["greedy"]),
+        Recipe("random", EXPLORERS["random"], SAMPLERS["take-all"]),
+    )
+}
+
+
+def resolve_recipe(name: str, explorer: str | None = None, sampler: str | None = None) -> Recipe:
+    """A recipe by name, with parts of it replaced.
+
+    Raises:
+        UsageError: there is no recipe, explorer or sampler of that name.
+    """
+    recipe = _named("recipe", name, RECIPES)
+    if explorer:
+        part = _named("explorer", explorer, EXPLORERS)
+        recipe = replace(recipe, name=f"{recipe.name}+{explorer}", explorer=part)
+    if sampler:
+        chosen = _named("sampler", sampler, SAMPLERS)
+        recipe = replace(recipe, name=f"{recipe.name}+{sampler}", sampler=chosen)
+    return recipe
+
+
+def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UsageError(f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}")

@@ -1,0 +1,48 @@
+"""Where the wall-clock of a run goes."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import psutil
+
+ACTIVITIES = ("explore", "sample", "fit", "build", "run")
+
+
+class Stopwatch:
+    """Seconds by activity; what is in none of them is `other`.
+
+    The total counts from the start of the process: imports and the start of the workers are
+    part of what a user waits for. A library call in a process that was there before counts from
+    the call.
+
+    Args:
+        from_process_start: count the time before this object was made, too.
+    """
+
+    def __init__(self, *, from_process_start: bool = False) -> None:
+        self._begin = time.perf_counter()
+        if from_process_start:
+            self._begin -= max(0.0, time.time() - psutil.Process().create_time())
+        self._spent = dict.fromkeys(ACTIVITIES, 0.0)
+
+    @contextlib.contextmanager
+    def timing(self, activity: str) -> Iterator[None]:
+        """Count the block's time for an activity."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent[activity] += time.perf_counter() - begin
+
+    def total(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._begin
+
+    def seconds(self) -> dict[str, float]:
+        """All activities, `other` and `total`."""
+        total = self.total()
+        other = max(0.0, total - sum(self._spent.values()))
+        return {"total": total, **self._spent, "other": other}

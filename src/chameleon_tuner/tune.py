@@ -1,0 +1,185 @@
+"""From a model to a tuned library: everything around the loop."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chameleon_tuner.errors import NothingMeasuredError, UsageError
+from chameleon_tuner.finish import Deployed, deploy, judge, record_environment, summarize
+from chameleon_tuner.folder import RECORDS, check_folder, make_folder
+from chameleon_tuner.history import History
+from chameleon_tuner.loop import TaskSearch, search
+from chameleon_tuner.machine import thread_environment, usable_cores
+from chameleon_tuner.measure.local import LocalMeasurer
+from chameleon_tuner.measure.pool import WorkerPool
+from chameleon_tuner.measure.remembering import Remembering
+from chameleon_tuner.progress import Progress, Silent
+from chameleon_tuner.recipes import Recipe, resolve_recipe
+from chameleon_tuner.records import RecordStore, RunInfo
+from chameleon_tuner.result import Result
+from chameleon_tuner.schedule import Budget, GradientScheduler, parse_duration, trials_of
+from chameleon_tuner.stopwatch import Stopwatch
+from chameleon_tuner.task import Task
+
+if TYPE_CHECKING:
+    from chameleon_tuner.tvm.prepare import Network
+
+HANDLER = "chameleon_tuner.tvm.compare:ModelWorker"
+
+SEARCH_SHARE = 0.85
+"""Of a time budget; the rest is for the final comparisons and for compiling the model."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked for.
+
+    Attributes:
+        effort: preset of trials: quick, standard, full.
+        trials: of all tasks together, in place of the preset's.
+        time_budget: wall-clock of the whole run, such as `10m`.
+        seed: of the search.
+        recipe: see `chameleon_tuner.recipes`.
+        explorer: in place of the recipe's.
+        sampler: in place of the recipe's.
+        target: `auto`, `cuda` or any TVM target.
+        shapes: static shapes of inputs with open dimensions, by name.
+        handler: of the worker processes; tests inject faults here.
+    """
+
+    effort: str = "standard"
+    trials: int | None = None
+    time_budget: str | None = None
+    seed: int = 0
+    recipe: str = "chameleon"
+    explorer: str | None = None
+    sampler: str | None = None
+    target: str = "auto"
+    shapes: Mapping[str, Sequence[int]] | None = None
+    handler: str = HANDLER
+
+    def check(self) -> Recipe:
+        """The recipe, once everything that needs no model is known to be right.
+
+        Raises:
+            UsageError: something is unknown or out of range.
+        """
+        if self.trials is not None and self.trials < 1:
+            raise UsageError(f"{self.trials} trials: ask for at least one")
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed}: a seed is not negative")
+        trials_of(self.effort, 1)
+        if self.time_budget is not None:
+            parse_duration(self.time_budget)
+        return resolve_recipe(self.recipe, self.explorer, self.sampler)
+
+    def budget(self, tasks: int, clock: Stopwatch) -> Budget:
+        """The budget for a network of so many tasks."""
+        trials = self.trials if self.trials is not None else trials_of(self.effort, tasks)
+        if self.time_budget is None:
+            return Budget(trials)
+        left = SEARCH_SHARE * parse_duration(self.time_budget) - clock.total()
+        return Budget(trials, time.monotonic() + left)
+
+
+def tune(
+    model: Any, out: str | Path, *, progress: Progress | None = None, **options: Any
+) -> Result:
+    """Tune a model for this machine.
+
+    The same call with the same folder goes on where an interrupted one was, and measures nothing
+    twice.
+
+    Args:
+        model: path of an ONNX file, a `torch.export.ExportedProgram`, a Relax `IRModule` or a
+            TensorIR `PrimFunc` whose last argument is its output.
+        out: folder of the result.
+        progress: is told what happens.
+        **options: see `Options`.
+
+    Returns:
+        The numbers of `summary.json`.
+
+    Raises:
+        ChameleonError: see its subclasses; nothing on disk has changed when the model, the
+            target, an option or the folder is at fault.
+    """
+    return run(model, Path(out), Options(**options), progress or Silent(), Stopwatch())
+
+
+def run(model: Any, out: Path, options: Options, progress: Progress, clock: Stopwatch) -> Result:
+    """See `tune`; the command line brings a clock that counts from the start of the process."""
+    recipe = options.check()
+    threads = usable_cores()
+    # The workers' process loads TVM while this one does.
+    with WorkerPool(options.handler, threads, thread_environment(threads)) as pool:
+        from chameleon_tuner.tvm import prepare  # loads TVM, a second
+
+        target = prepare.open_target(options.target, threads)
+        program = prepare.open_model(model, options.shapes)
+        check_folder(out, program.digest)
+        network = prepare.prepare(program, target, threads)
+        make_folder(out)
+        local = LocalMeasurer(pool, clock=clock)
+        searches = _search(network, out, options, recipe, local, progress, clock)
+        progress.finishing()
+        verdicts = {t.key: judge(local, t, searches[t.key].history) for t in network.tasks}
+        deployed: Deployed = deploy(network, verdicts, out, pool, clock)
+    histories = {key: searched.history for key, searched in searches.items()}
+    result = summarize(network, histories, deployed, out, recipe.name, options.seed, clock)
+    result.write()
+    progress.done(result)
+    return result
+
+
+def _search(
+    network: Network,
+    out: Path,
+    options: Options,
+    recipe: Recipe,
+    local: LocalMeasurer,
+    progress: Progress,
+    clock: Stopwatch,
+) -> dict[str, TaskSearch]:
+    info = RunInfo(network.program.digest, recipe.name, options.seed, {"batch": recipe.batch})
+    searches = {task.key: _task_search(task, recipe, options.seed) for task in network.tasks}
+    budget = options.budget(len(network.tasks), clock)
+    scheduler = GradientScheduler(network.tasks, budget, recipe.batch)
+    with RecordStore.open(out / RECORDS) as store:
+        environment = record_environment(network)
+        measurer = Remembering(local, store, store.begin(info), environment)
+        local.known = measurer.known
+        progress.begin(network.program.name, network.tasks, scheduler)
+        search(scheduler, searches, measurer, progress, clock)
+    if all(searched.history.best is None for searched in searches.values()):
+        raise NothingMeasuredError(_why_nothing(list(searches.values())))
+    return searches
+
+
+def _task_search(task: Task, recipe: Recipe, seed: int) -> TaskSearch:
+    """Own generators: what one task draws does not depend on the others."""
+    return TaskSearch(
+        History(task.space),
+        recipe.surrogate(task.space),
+        recipe.explorer(),
+        recipe.sampler(),
+        np.random.default_rng([seed, zlib.crc32(task.key.encode())]),
+    )
+
+
+def _why_nothing(searches: Sequence[TaskSearch]) -> str:
+    outcomes = [outcome for searched in searches for outcome in searched.history.outcomes]
+    if not outcomes:
+        return "nothing was measured: the budget ended before the first candidate; give it more"
+    last = outcomes[-1]
+    return (
+        f"none of {len(outcomes)} candidates could be built and run; the last one: "
+        f"{last.status.value}: {last.message}"
+    )

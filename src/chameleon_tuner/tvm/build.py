@@ -1,0 +1,50 @@
+"""The libraries of a tuned network, on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from chameleon_tuner.errors import OutputError
+from chameleon_tuner.space import Configuration
+from chameleon_tuner.tvm.database import export_database
+from chameleon_tuner.tvm.deploy import LIBRARY, Manifest
+from chameleon_tuner.tvm.lower import apply_winners, finish, untuned
+from chameleon_tuner.tvm.prepare import Network
+
+UNTUNED = "untuned.so"
+
+
+def build_libraries(
+    network: Network, winners: Mapping[str, tuple[Configuration, float]], folder: Path
+) -> None:
+    """Write the tuned library, its manifest, the untuned library and the winners' database.
+
+    Args:
+        network: what was tuned.
+        winners: configuration and seconds, by key of the task.
+        folder: exists.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    schedules = {key: configuration for key, (configuration, _) in winners.items()}
+    tuned = finish(apply_winners(network.lowered, network.target, schedules), network.target)
+    _export(tuned, folder / LIBRARY)
+    _export(untuned(network.program.module, network.target), folder / UNTUNED)
+    Manifest.of(network.program, network.target, network.threads).write(folder)
+    export_database(folder, network.tasks, winners)
+
+
+def _export(executable: object, path: Path) -> None:
+    """Write a library; a reader never sees half of one."""
+    part = path.with_suffix(".part.so")
+    try:
+        executable.export_library(str(part))  # type: ignore[attr-defined]
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise OutputError(
+            f"cannot write {path} ({reason}); it needs disk space and a C++ linker (g++ or clang++)"
+        ) from None

@@ -1,0 +1,92 @@
+"""The tuned model beside the untuned one and onnxruntime: outputs and latency, in one worker."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chameleon_tuner.tvm.deploy import Library
+from chameleon_tuner.tvm.worker import KernelWorker, difference
+
+ROUND_SECS = 0.3
+"""How long each contestant runs in a round."""
+
+_SEED = 7
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One interleaved comparison.
+
+    Attributes:
+        latency_secs: medians over the rounds, by contestant: `tuned`, `untuned` and, where it is
+            installed and the model came from ONNX, `onnxruntime`.
+        errors: the tuned model's largest difference from the others' outputs, relative to the
+            largest output.
+    """
+
+    latency_secs: Mapping[str, float]
+    errors: Mapping[str, float]
+
+
+class ModelWorker(KernelWorker):
+    """Handler of requests of whole models, beside those of kernels."""
+
+    def compare(self, tuned: str, untuned: str, onnx: str | None, threads: int) -> Comparison:
+        """Compare libraries `folder/file`; see `Comparison`."""
+        library = _library(tuned)
+        inputs = library.random_inputs(_SEED)
+        outputs = {"tuned": list(library(inputs).values())}
+        timers: dict[str, Callable[[], float]] = {"tuned": lambda: library.time(inputs, ROUND_SECS)}
+        reference = _library(untuned)
+        outputs["untuned"] = list(reference(inputs).values())
+        timers["untuned"] = lambda: reference.time(inputs, ROUND_SECS)
+        if onnx is not None:
+            session = _onnx_session(onnx, threads)
+            if session is not None:
+                outputs["onnxruntime"] = session.run(None, inputs)
+                timers["onnxruntime"] = lambda: _time_session(session, inputs)
+        errors = {
+            name: difference(outputs["tuned"], theirs)
+            for name, theirs in outputs.items()
+            if name != "tuned"
+        }
+        return Comparison(_interleaved(timers), errors)
+
+
+def _library(path: str) -> Library:
+    return Library(Path(path).parent, Path(path).name)
+
+
+def _interleaved(timers: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Medians of five rounds, of three for what takes seconds."""
+    samples: dict[str, list[float]] = {name: [] for name in timers}
+    for number in range(5):
+        for name, timer in timers.items():
+            if number < 3 or samples[name][0] < 2 * ROUND_SECS:
+                samples[name].append(timer())
+    return {name: statistics.median(mine) for name, mine in samples.items()}
+
+
+def _onnx_session(path: str, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _time_session(session: Any, inputs: Mapping[str, Any]) -> float:
+    begin = time.perf_counter()
+    calls = 0
+    while calls == 0 or time.perf_counter() - begin < ROUND_SECS:
+        session.run(None, inputs)
+        calls += 1
+    return (time.perf_counter() - begin) / calls

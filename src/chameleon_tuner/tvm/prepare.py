@@ -1,0 +1,63 @@
+"""A model made ready for the search: imported, lowered, its tasks extracted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvm.ir import IRModule
+from tvm.target import Target
+
+from chameleon_tuner.errors import TargetError
+from chameleon_tuner.task import Task
+from chameleon_tuner.tvm.frontend import Program, import_model
+from chameleon_tuner.tvm.kernels import device_of
+from chameleon_tuner.tvm.lower import lower
+from chameleon_tuner.tvm.targets import resolve_target
+from chameleon_tuner.tvm.tasks import extract_tasks
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model for a target, as kernels.
+
+    Attributes:
+        program: the model as imported.
+        target: what it is tuned for.
+        threads: that kernels are tuned with.
+        lowered: its kernels, fused; none is scheduled.
+        tasks: the distinct ones.
+    """
+
+    program: Program
+    target: Target
+    threads: int
+    lowered: IRModule = field(repr=False)
+    tasks: Sequence[Task] = field(repr=False)
+
+
+def open_target(text: str, threads: int) -> Target:
+    """A target that candidates can be run for on this machine.
+
+    Raises:
+        TargetError: it is unknown, or this machine has no such device.
+    """
+    target = resolve_target(text, threads)
+    if not device_of(target).exist:
+        raise TargetError(
+            f"this machine has no {target.kind.name} device to tune on; run the command on one "
+            "that has, or use --target auto"
+        )
+    return target
+
+
+def prepare(program: Program, target: Target, threads: int) -> Network:
+    """Lower a program and extract its tasks."""
+    lowered = lower(program.module, target)
+    return Network(program, target, threads, lowered, extract_tasks(lowered, target))
+
+
+def open_model(model: Any, shapes: Mapping[str, Sequence[int]] | None) -> Program:
+    """See `import_model`."""
+    return import_model(model, shapes)

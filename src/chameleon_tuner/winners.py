@@ -1,0 +1,85 @@
+"""Naming the winner of a task: right, and faster than the untuned kernel, or nobody."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chameleon_tuner.space import Configuration
+
+FINALISTS = 3
+"""How many of the fastest are measured again; timings of the search are within some percent."""
+
+TOLERANCE = 1e-3
+"""Largest difference of an output from the untuned kernel's, relative to the largest magnitude.
+
+Reordered float32 sums of 4,608 terms differ by 1e-6; a wrong index by 1e-1 and more.
+"""
+
+
+class JudgedKernel(Protocol):
+    """What a comparison found about one kernel; see `chameleon_tuner.tvm.worker.Judged`."""
+
+    @property
+    def samples(self) -> tuple[float, ...]:
+        """Seconds of every round."""
+        ...
+
+    @property
+    def error(self) -> float:
+        """Largest relative difference from the untuned kernel's output."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """Why it failed, if it did."""
+        ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The end of a task.
+
+    Attributes:
+        winner: the configuration that is deployed; None keeps the untuned kernel.
+        best_secs: of what is deployed, in the final comparison.
+        untuned_secs: of the untuned kernel, in the same comparison.
+        refused: why finalists did not win, one line each.
+    """
+
+    winner: Configuration | None
+    best_secs: float
+    untuned_secs: float
+    refused: tuple[str, ...] = ()
+
+
+def decide(finalists: Sequence[Configuration], judged: Sequence[JudgedKernel]) -> Verdict:
+    """Choose among finalists that were compared with the untuned kernel.
+
+    Args:
+        finalists: in any order.
+        judged: the untuned kernel, then the finalists.
+    """
+    untuned_secs = _median(judged[0])
+    best, winner = untuned_secs, None
+    refused = []
+    for configuration, kernel in zip(finalists, judged[1:], strict=True):
+        if kernel.message:
+            refused.append(f"failed in the final comparison: {kernel.message}")
+        elif not kernel.error <= TOLERANCE:  # nan is not
+            refused.append(f"wrong output: differs by {kernel.error:.2g} of the largest value")
+        elif _median(kernel) >= untuned_secs:
+            refused.append(
+                f"slower than untuned: {_median(kernel) * 1e6:.4g} us, "
+                f"untuned {untuned_secs * 1e6:.4g} us"
+            )
+        elif _median(kernel) < best:
+            best, winner = _median(kernel), configuration
+    return Verdict(winner, best, untuned_secs, tuple(refused))
+
+
+def _median(kernel: JudgedKernel) -> float:
+    return statistics.median(kernel.samples) if kernel.samples else math.inf
