@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import tvm
+
 from chameleon_tuner.errors import OutputError
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm.database import export_database
-from chameleon_tuner.tvm.deploy import LIBRARY, Manifest
-from chameleon_tuner.tvm.lower import apply_winners, finish, untuned
+from chameleon_tuner.tvm.deploy import LIBRARY, Manifest, weights_path
+from chameleon_tuner.tvm.lower import Compiled, apply_winners, finish, untuned
 from chameleon_tuner.tvm.prepare import Network
 
 UNTUNED = "untuned.so"
@@ -29,21 +31,25 @@ def build_libraries(
         OutputError: it cannot be written.
     """
     schedules = {key: configuration for key, (configuration, _) in winners.items()}
-    tuned = finish(apply_winners(network.lowered, network.target, schedules), network.target)
+    tuned = finish(apply_winners(network.lowered, network.spaces, schedules), network.target)
     _export(tuned, folder / LIBRARY)
     _export(untuned(network.program.module, network.target), folder / UNTUNED)
     Manifest.of(network.program, network.target, network.threads).write(folder)
-    export_database(folder, network.tasks, winners)
+    export_database(folder, network.spaces, winners)
 
 
-def _export(executable: object, path: Path) -> None:
-    """Write a library; a reader never sees half of one."""
-    part = path.with_suffix(".part.so")
+def _export(compiled: Compiled, path: Path) -> None:
+    """Write a library and its weights; a reader never sees half of one."""
+    part, weights = path.with_suffix(".part.so"), path.with_suffix(".part")
+    named = {f"weight{number}": tensor for number, tensor in enumerate(compiled.weights)}
     try:
-        executable.export_library(str(part))  # type: ignore[attr-defined]
+        compiled.executable.export_library(str(part))
+        tvm.runtime.save_param_dict_to_file(named, str(weights))
+        weights.replace(weights_path(path))
         part.replace(path)
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
+        weights.unlink(missing_ok=True)
         reason = str(error).strip().splitlines()[-1][:200]
         raise OutputError(
             f"cannot write {path} ({reason}); it needs disk space and a C++ linker (g++ or clang++)"

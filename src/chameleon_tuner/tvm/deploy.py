@@ -106,6 +106,7 @@ class Library:
         self._device = device_of(Target(dict(self.manifest.target)))
         if not (folder / file).is_file():
             raise LibraryError(f"{folder / file} is missing; tune the model again")
+        self._weights = _load_weights(folder / file, self._device)
         self._machine = relax.VirtualMachine(
             tvm.runtime.load_module(str(folder / file)), self._device
         )
@@ -144,7 +145,26 @@ class Library:
         if unknown:
             names = ", ".join(spec.name for spec in specs)
             raise LibraryError(f"the model has no input {unknown[0]!r}; its inputs are: {names}")
-        return [tvm.runtime.tensor(_fitting(spec, inputs), self._device) for spec in specs]
+        given = [tvm.runtime.tensor(_fitting(spec, inputs), self._device) for spec in specs]
+        return given + self._weights
+
+
+def weights_path(library: Path) -> Path:
+    """Where the weights of a library are: `model.params` beside `model.so`."""
+    return library.with_suffix(".params")
+
+
+def _load_weights(library: Path, device: Any) -> list[Any]:
+    """The weights, in the order in which `main` takes them behind the inputs."""
+    try:
+        named = tvm.runtime.load_param_dict_from_file(str(weights_path(library)))
+    except (OSError, RuntimeError, ValueError):
+        raise LibraryError(
+            f"{weights_path(library)} is missing or damaged; tune the model again"
+        ) from None
+    tensors = [named[f"weight{number}"] for number in range(len(named))]
+    on_cpu = device == tvm.cpu(0)
+    return tensors if on_cpu else [tensor.copyto(device) for tensor in tensors]
 
 
 def _fitting(spec: TensorSpec, inputs: Mapping[str, Any]) -> Any:

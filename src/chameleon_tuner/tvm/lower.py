@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tvm
 from tvm import relax
 from tvm.ir import IRModule
 from tvm.relax import transform
-from tvm.s_tir import meta_schedule
+from tvm.s_tir import dlight, meta_schedule
 from tvm.target import Target
 
 from chameleon_tuner.space import Configuration
+from chameleon_tuner.tvm.constants import fold_layouts, take_out_weights
 from chameleon_tuner.tvm.traces import TracedSpace
 
 CPU_LAYOUTS = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
@@ -30,11 +32,13 @@ def lower(module: IRModule, target: Target) -> IRModule:
     `main` keeps its signature: what a layout change needs at the ends is part of the module.
     """
     layout = [] if is_gpu(target) else [transform.ConvertLayout(CPU_LAYOUTS)]
-    passes = [
+    imported = [
         transform.DecomposeOpsForInference(),
         transform.CanonicalizeBindings(),
         *layout,
         transform.CanonicalizeBindings(),
+    ]
+    passes = [
         transform.LegalizeOps(),
         transform.AnnotateTIROpPattern(),
         transform.FoldConstant(),
@@ -46,6 +50,7 @@ def lower(module: IRModule, target: Target) -> IRModule:
         transform.AttachAttrLayoutFreeBuffers(),
     ]
     with target, tvm.transform.PassContext(opt_level=3):
+        module = fold_layouts(tvm.transform.Sequential(imported)(module))
         return tvm.transform.Sequential(passes)(module)
 
 
@@ -60,22 +65,21 @@ def key_of(module: IRModule) -> str:
 
 
 def apply_winners(
-    lowered: IRModule, target: Target, winners: Mapping[str, Configuration]
+    lowered: IRModule, spaces: Mapping[str, TracedSpace], winners: Mapping[str, Configuration]
 ) -> IRModule:
     """Put the winning schedules into a lowered module.
 
     Args:
         lowered: from `lower`.
-        target: the one that it was lowered for.
+        spaces: of its tasks, by key.
         winners: by key of the task; kernels without a winner stay unscheduled.
     """
     updated = {}
     for variable, function in lowered.functions.items():
         if isinstance(function, tvm.tirx.PrimFunc):
-            module = normalized(function)
-            winner = winners.get(key_of(module))
-            if winner is not None:
-                function = _scheduled(function, TracedSpace(module, target), winner)
+            key = key_of(normalized(function))
+            if key in winners:
+                function = _scheduled(function, spaces[key], winners[key])
         updated[variable] = function
     return IRModule(updated, attrs=lowered.attrs)
 
@@ -87,7 +91,20 @@ def _scheduled(function: Any, space: TracedSpace, winner: Configuration) -> Any:
     return tuned.with_attr("tirx.is_scheduled", True)
 
 
-def finish(module: IRModule, target: Target) -> relax.VMExecutable:
+@dataclass(frozen=True)
+class Compiled:
+    """A model as code and weights.
+
+    Attributes:
+        executable: its `main` takes the model's inputs, then the weights.
+        weights: in order.
+    """
+
+    executable: relax.VMExecutable
+    weights: Sequence[Any]
+
+
+def finish(module: IRModule, target: Target) -> Compiled:
     """Fold re-laid-out weights, plan the memory and compile.
 
     Args:
@@ -100,15 +117,27 @@ def finish(module: IRModule, target: Target) -> relax.VMExecutable:
         transform.DeadCodeElimination(),
     ]
     with target, tvm.transform.PassContext(opt_level=3):
-        module = tvm.transform.Sequential(passes)(module)
-        return relax.build(module, target=target, relax_pipeline=_finalize())
+        return _compiled(tvm.transform.Sequential(passes)(module), target)
 
 
-def untuned(module: IRModule, target: Target) -> relax.VMExecutable:
+def untuned(module: IRModule, target: Target) -> Compiled:
     """What TVM makes of a model without any tuning: its `zero` pipeline, then compiled."""
     with target, tvm.transform.PassContext(opt_level=3):
-        fused = relax.get_pipeline("zero")(module)
-        return relax.build(fused, target=target, relax_pipeline=_finalize())
+        return _compiled(relax.get_pipeline("zero")(fold_layouts(module)), target)
+
+
+def _compiled(module: IRModule, target: Target) -> Compiled:
+    if is_gpu(target):
+        module = default_schedules(module)
+    module, weights = take_out_weights(module)
+    return Compiled(relax.build(module, target=target, relax_pipeline=_finalize()), weights)
+
+
+def default_schedules(module: IRModule) -> IRModule:
+    """Give every kernel without a schedule one that a GPU can launch; TVM's own rules."""
+    gpu = dlight.gpu
+    rules = [gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()]
+    return dlight.ApplyDefaultSchedule(*rules)(module)
 
 
 def _finalize() -> tvm.transform.Pass:

@@ -16,6 +16,7 @@ from chameleon_tuner.tvm.kernels import device_of
 from chameleon_tuner.tvm.lower import lower
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import extract_tasks
+from chameleon_tuner.tvm.traces import TracedSpace
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Network:
         threads: that kernels are tuned with.
         lowered: its kernels, fused; none is scheduled.
         tasks: the distinct ones.
+        spaces: their traces, by the tasks' keys.
     """
 
     program: Program
@@ -35,6 +37,7 @@ class Network:
     threads: int
     lowered: IRModule = field(repr=False)
     tasks: Sequence[Task] = field(repr=False)
+    spaces: Mapping[str, TracedSpace] = field(repr=False)
 
 
 def open_target(text: str, threads: int) -> Target:
@@ -55,7 +58,7 @@ def open_target(text: str, threads: int) -> Target:
 def prepare(program: Program, target: Target, threads: int) -> Network:
     """Lower a program and extract its tasks."""
     lowered = lower(program.module, target)
-    return Network(program, target, threads, lowered, extract_tasks(lowered, target))
+    return Network(program, target, threads, lowered, *extract_tasks(lowered, target))
 
 
 def open_model(model: Any, shapes: Mapping[str, Sequence[int]] | None) -> Program:

@@ -17,8 +17,8 @@ from chameleon_tuner.tvm.targets import as_json
 from chameleon_tuner.tvm.traces import TracedSpace
 
 
-def extract_tasks(lowered: IRModule, target: Target) -> list[Task]:
-    """Every distinct kernel of a module from `lower`, in the order in which TVM names them.
+def extract_tasks(lowered: IRModule, target: Target) -> tuple[list[Task], dict[str, TracedSpace]]:
+    """Every distinct kernel of a module from `lower`, and their spaces by the tasks' keys.
 
     Identical kernels are one task; its weight counts their calls.
     """
@@ -28,22 +28,24 @@ def extract_tasks(lowered: IRModule, target: Target) -> list[Task]:
         key = key_of(module)
         name, _, weight = found.get(key, (str(extracted.task_name), module, 0))
         found[key] = name, module, weight + int(extracted.weight)
+    spaces = {key: TracedSpace(module, target) for key, (_, module, _) in found.items()}
     names = Counter[str]()
     tasks = []
-    for key, (name, module, weight) in sorted(found.items(), key=lambda item: item[1][0]):
+    for key, (name, _, weight) in sorted(found.items(), key=lambda item: item[1][0]):
         names[name] += 1
         unique = name if names[name] == 1 else f"{name}_{names[name]}"
-        tasks.append(_task(unique, key, module, target, weight))
-    return tasks
+        tasks.append(_task(unique, key, spaces[key], weight))
+    return tasks, spaces
 
 
-def _task(name: str, key: str, module: IRModule, target: Target, weight: int) -> Task:
+def _task(name: str, key: str, space: TracedSpace, weight: int) -> Task:
+    module = space.module
     return Task(
         name=name,
         key=key,
         module=str(tvm.ir.save_json(module)),
-        target=as_json(target),
-        space=TracedSpace(module, target).design,
+        target=as_json(space.target),
+        space=space.design,
         weight=weight,
         flops=_flops(module),
         arguments=tuple(
