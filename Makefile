@@ -1,0 +1,33 @@
+# make setup   a .venv in the checkout with everything, pinned
+# make test    the checks and tests that CI runs
+# make demo    tune ResNet-18 for this machine and print the result
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: setup test check demo clean
+
+setup: $(VENV)/.complete
+
+$(VENV)/.complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+check: setup
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/python -m pytest
+
+demo: setup
+	mkdir -p $(DEMO)
+	$(BIN)/chameleon zoo resnet18 --out $(DEMO)/resnet18.onnx
+	$(BIN)/chameleon tune $(DEMO)/resnet18.onnx --out $(DEMO)/tuned --effort quick
+	$(BIN)/chameleon run $(DEMO)/tuned --bench
+
+clean:
+	rm -rf $(VENV) $(DEMO)
