@@ -129,7 +129,8 @@ def _build_and_compare(
             comparison: Comparison = pool.call(pool.workers[0], request)
         except Failed as failure:
             raise LibraryError(f"the tuned library does not run: {failure}") from None
-    (folder / UNTUNED).unlink()
+    for leftover in folder.glob(f"{Path(UNTUNED).stem}.*"):
+        leftover.unlink()
     return comparison
 
 

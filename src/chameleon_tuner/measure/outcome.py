@@ -16,7 +16,7 @@ class Status(str, enum.Enum):
 
     OK = "ok"
     CENSORED = "censored"
-    """It ran, but was cut off by time: its seconds are a lower bound."""
+    """Cut off by time after its cold first run, far slower than the best: roughly that slow."""
     REJECTED = "rejected"
     """A postprocessor or a limit of the target refuses the configuration: never built."""
     BUILD_ERROR = "build_error"
@@ -25,6 +25,23 @@ class Status(str, enum.Enum):
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out_of_memory"
     WRONG_OUTPUT = "wrong_output"
+
+
+class RejectedError(Exception):
+    """A configuration that a postprocessor or a limit of the target refuses."""
+
+
+class Failed(Exception):  # noqa: N818 - the failure of a candidate, not of the program
+    """What was asked of a worker failed: how it ended, and why.
+
+    Attributes:
+        status: the outcome's status.
+        fatal: whether the worker died of it, and with it everything it held.
+    """
+
+    def __init__(self, status: Status, message: str, fatal: bool) -> None:
+        super().__init__(message)
+        self.status, self.fatal = status, fatal
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""Files of every released schema stay readable: `assets` has one of each."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+
+from chameleon_tuner.errors import RecordsError
+from chameleon_tuner.records import RecordStore, migrations
+from chameleon_tuner.testing.made_outcomes import ENVIRONMENT, RUN, WORKLOAD, make_outcome
+
+ASSETS = Path(__file__).parent / "assets"
+VERSIONS = range(1, migrations.VERSION + 1)
+dump = runpy.run_path(str(ASSETS / "make.py"))["dump"]
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return Path(shutil.copy(ASSETS / "v1.db", tmp_path / "records.db"))
+
+
+def add_column(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE run ADD COLUMN note TEXT"))
+
+
+def fail(connection: Connection) -> None:
+    raise ZeroDivisionError
+
+
+def now_with(monkeypatch: pytest.MonkeyPatch, *added: migrations.Migration) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, *added))
+    monkeypatch.setattr(migrations, "VERSION", migrations.VERSION + len(added))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_old_file_has_everything_it_had(tmp_path: Path, version: int) -> None:
+    place = Path(shutil.copy(ASSETS / f"v{version}.db", tmp_path / "records.db"))
+    expected = json.loads((ASSETS / f"v{version}.json").read_text())
+    with RecordStore.open(place) as store:
+        assert dump(store) == expected
+        run = store.begin(RUN)
+        store.append(run, WORKLOAD, ENVIRONMENT, [make_outcome(77)])
+    with RecordStore.open(place) as store:
+        assert store.outcomes(WORKLOAD, ENVIRONMENT)[-1] == make_outcome(77)
+
+
+def test_the_asset_of_this_version_is_what_this_code_writes(tmp_path: Path) -> None:
+    make = runpy.run_path(str(ASSETS / "make.py"))["make"]
+    expected = json.loads((ASSETS / f"v{migrations.VERSION}.json").read_text())
+    with RecordStore.open(make(tmp_path)) as store:
+        written = dump(store)
+    for run, before in zip(written["runs"], expected["runs"], strict=True):
+        run["created_at"] = before["created_at"]
+    assert written == expected
+
+
+def columns(path: Path) -> dict[str, list[object]]:
+    connection = sqlite3.connect(path)
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    found = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for (name,) in names}
+    connection.close()
+    return found
+
+
+def test_the_schema_has_not_changed_without_a_version(tmp_path: Path) -> None:
+    RecordStore.open(tmp_path / "records.db").close()
+    assert columns(tmp_path / "records.db") == columns(ASSETS / f"v{migrations.VERSION}.db")
+
+
+def test_a_migration_runs_once(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as later:
+        now_with(later, add_column)
+        for _ in range(2):
+            RecordStore.open(old).close()
+    with pytest.raises(RecordsError, match="newer version"):
+        RecordStore.open(old)
+
+
+def test_a_new_file_needs_no_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_with(monkeypatch, fail)
+    for _ in range(2):
+        RecordStore.open(tmp_path / "records.db").close()
+
+
+def test_a_migration_that_fails_changes_nothing(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as later:
+        now_with(later, add_column, fail)
+        with pytest.raises(ZeroDivisionError):
+            RecordStore.open(old)
+    now_with(monkeypatch, add_column)
+    with RecordStore.open(old) as store:
+        assert store.runs()
