@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from chameleon_tuner.errors import ChameleonError
     from chameleon_tuner.recipes import Recipe
     from chameleon_tuner.result import Result
-    from chameleon_tuner.tune import Options, tune
+    from chameleon_tuner.tuner import Options, tune
 
 __all__ = ["ChameleonError", "Options", "Recipe", "Result", "tune"]
 
 _HOMES = {
     "ChameleonError": "errors",
-    "Options": "tune",
+    "Options": "tuner",
     "Recipe": "recipes",
     "Result": "result",
-    "tune": "tune",
+    "tune": "tuner",
 }
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from chameleon_tuner.measure.candidate import Built, Candidate, share_outcomes
 from chameleon_tuner.measure.lock import MachineLock
-from chameleon_tuner.measure.outcome import Outcome, Status
-from chameleon_tuner.measure.pool import Failed, Request, Script, Worker, WorkerPool
+from chameleon_tuner.measure.outcome import Failed, Outcome, Status
+from chameleon_tuner.measure.pool import Script, WorkerPool
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
+from chameleon_tuner.measure.worker import Request, Worker
 from chameleon_tuner.space import Configuration
+from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task
 
 Known = Callable[[Task, str], Outcome | None]
@@ -38,40 +41,6 @@ class Timeouts:
     judge: float = 300.0
 
 
-@dataclass
-class Stopwatch:
-    """Wall-clock seconds this measurer spent, by activity."""
-
-    build: float = 0.0
-    run: float = 0.0
-
-
-@dataclass
-class _Candidate:
-    """A configuration on its way: refused or failed, a duplicate, or built in a worker."""
-
-    proposed: Configuration
-    read_back: Configuration
-    structural_hash: str = ""
-    build_secs: float = 0.0
-    outcome: Outcome | None = None
-    worker: Worker | None = field(default=None, repr=False)
-    ticket: int = -1
-
-    def end(self, status: Status, message: str = "", timing: Timing | None = None) -> None:
-        samples, spent = (timing.samples, timing.spent_secs) if timing else ((), 0.0)
-        self.outcome = Outcome(
-            self.read_back,
-            self.proposed,
-            self.structural_hash,
-            status,
-            samples,
-            message,
-            self.build_secs,
-            spent,
-        )
-
-
 class LocalMeasurer:
     """Builds on all workers of a pool, runs on one at a time.
 
@@ -81,9 +50,10 @@ class LocalMeasurer:
         timeouts: of each step.
         known: what has been measured before; such candidates are not built.
         lock: keeps builds and runs apart, also those of other processes.
+        clock: learns where the time goes, waiting for the machine included.
 
     Attributes:
-        spent: where the time went.
+        known: as given; may be set later.
     """
 
     def __init__(
@@ -93,22 +63,27 @@ class LocalMeasurer:
         timeouts: Timeouts | None = None,
         known: Known = lambda task, structural_hash: None,
         lock: MachineLock | None = None,
+        clock: Stopwatch | None = None,
     ) -> None:
-        self._pool, self._known = pool, known
+        self._pool, self.known = pool, known
         self._policy, self._timeouts = policy or TimingPolicy(), timeouts or Timeouts()
-        self._lock = lock or MachineLock()
-        self.spent = Stopwatch()
+        self._lock, self._clock = lock or MachineLock(), clock or Stopwatch()
 
     def measure(
         self, task: Task, configurations: Sequence[Configuration], incumbent_secs: float
     ) -> list[Outcome]:
-        """See `Measurer.measure`. Candidates that schedule to the same module are built once."""
-        candidates = [_Candidate(c, c) for c in configurations]
+        """See `Measurer.measure`. Candidates that schedule to the same module are built once.
+
+        Raises:
+            MeasurementError: the pool cannot go on.
+        """
+        candidates = [Candidate(c, c) for c in configurations]
         pending = candidates
         while pending:
             # A worker that dies takes what was built in it along: that is built again.
-            self._build(task, pending)
+            self._build_all(task, pending)
             incumbent_secs = self._run_all(pending, incumbent_secs)
+            share_outcomes(pending)
             pending = [c for c in pending if c.outcome is None]
         return [c.outcome for c in candidates if c.outcome is not None]
 
@@ -119,119 +94,78 @@ class LocalMeasurer:
 
         Raises:
             Failed: the worker died of it, or it took too long.
+            MeasurementError: the pool cannot go on.
         """
         self._pool.replenish()
-        begin = time.perf_counter()
-        try:
-            with self._lock.running():
-                worker = self._pool.workers[0]
-                self._load(worker, task)
-                arguments = (task.key, list(configurations), rounds, round_secs)
-                request = Request("judge", arguments, self._timeouts.judge)
-                return self._pool.call(worker, request)
-        finally:
-            self.spent.run += time.perf_counter() - begin
-
-    def _load(self, worker: Worker, task: Task) -> None:
-        if task.key not in worker.tasks:
-            self._pool.call(worker, self._load_request(task))
-            worker.tasks.add(task.key)
-
-    def _load_request(self, task: Task) -> Request:
-        arguments = (task.key, task.module, dict(task.target))
-        return Request("load_task", arguments, self._timeouts.load)
+        worker = self._pool.workers[0]
+        with self._clock.timing("run"), self._lock.running():
+            for request in self._loading(task, worker):
+                self._pool.call(worker, request)
+            arguments = (task.key, list(configurations), rounds, round_secs)
+            return self._pool.call(worker, Request("judge", arguments, self._timeouts.judge))
 
     # -- building
 
-    def _build(self, task: Task, candidates: Sequence[_Candidate]) -> None:
-        begin = time.perf_counter()
-        self._pool.replenish()
-        hashes: dict[str, _Candidate] = {}
-        with self._lock.building():
-            self._pool.drive([partial(self._build_one, task, hashes, c) for c in candidates])
-        for candidate in candidates:
-            if candidate.outcome is None and candidate.ticket < 0:
-                self._settle_duplicate(candidate, hashes)
-        self.spent.build += time.perf_counter() - begin
+    def _build_all(self, task: Task, candidates: Sequence[Candidate]) -> None:
+        first: dict[str, Candidate] = {}
+        with self._clock.timing("build"), self._lock.building():
+            self._pool.drive([partial(self._build_one, task, first, c) for c in candidates])
 
     def _build_one(
-        self, task: Task, hashes: dict[str, _Candidate], candidate: _Candidate, worker: Worker
+        self, task: Task, first: dict[str, Candidate], candidate: Candidate, worker: Worker
     ) -> Script[None]:
-        candidate.ticket = -1
+        """Build a candidate, unless its module is in `first`, by hash, or was measured before."""
+        candidate.built = None
         begin = time.perf_counter()
         try:
-            if task.key not in worker.tasks:
-                yield self._load_request(task)
-                worker.tasks.add(task.key)
-            ticket, read_back, found = yield Request(
+            yield from self._loading(task, worker)
+            begin = time.perf_counter()
+            ticket, candidate.read_back, candidate.structural_hash = yield Request(
                 "replay", (task.key, candidate.proposed), self._timeouts.replay
             )
-            candidate.read_back = read_back
-            if ticket < 0:
-                candidate.end(Status.REJECTED, found)
-                return
-            candidate.structural_hash = found
-            known = self._known(task, found)
-            if known is not None or found in hashes:
-                candidate.outcome = _as_proposed(known, candidate) if known else None
+            known = self.known(task, candidate.structural_hash)
+            if (
+                known is None
+                and first.setdefault(candidate.structural_hash, candidate) is candidate
+            ):
+                yield Request("compile", (ticket,), self._timeouts.compile)
+                candidate.built = Built(worker, ticket)
+                candidate.build_secs = time.perf_counter() - begin
+            else:
                 yield Request("forget", (ticket,), self._timeouts.replay)
-                return
-            hashes[found] = candidate
-            candidate.build_secs = yield Request("compile", (ticket,), self._timeouts.compile)
-            candidate.worker, candidate.ticket = worker, ticket
+            if known is not None:
+                candidate.adopt(known)
         except Failed as failure:
             candidate.build_secs = time.perf_counter() - begin
             candidate.end(failure.status, str(failure))
 
-    @staticmethod
-    def _settle_duplicate(candidate: _Candidate, hashes: dict[str, _Candidate]) -> None:
-        """A candidate whose twin in the batch failed to build shares its outcome."""
-        twin = hashes.get(candidate.structural_hash)
-        if twin is not None and twin.outcome is not None:
-            candidate.outcome = _as_proposed(twin.outcome, candidate)
+    def _loading(self, task: Task, worker: Worker) -> Script[None]:
+        """The request that tells a worker about a task, where it does not know it."""
+        if task.key not in worker.tasks:
+            arguments = (task.key, task.module, dict(task.target))
+            yield Request("load_task", arguments, self._timeouts.load)
+            worker.tasks.add(task.key)
 
     # -- running
 
-    def _run_all(self, candidates: Sequence[_Candidate], incumbent_secs: float) -> float:
-        begin = time.perf_counter()
-        with self._lock.running():
+    def _run_all(self, candidates: Sequence[Candidate], incumbent_secs: float) -> float:
+        """Run what is built; the fastest so far."""
+        with self._clock.timing("run"), self._lock.running():
             for candidate in candidates:
-                worker = candidate.worker
-                if candidate.outcome or worker is None or worker.connection.closed:
-                    continue
-                self._run_one(worker, candidate, incumbent_secs)
-                if candidate.outcome is not None and candidate.outcome.status is Status.OK:
-                    incumbent_secs = min(incumbent_secs, candidate.outcome.seconds)
-        self._share_outcomes(candidates)
-        self.spent.run += time.perf_counter() - begin
+                if candidate.runnable and candidate.built is not None:
+                    self._run_one(candidate, candidate.built, incumbent_secs)
+                    if candidate.outcome and candidate.outcome.status is Status.OK:
+                        incumbent_secs = min(incumbent_secs, candidate.outcome.seconds)
         return incumbent_secs
 
-    def _run_one(self, worker: Worker, candidate: _Candidate, incumbent_secs: float) -> None:
-        arguments = (candidate.ticket, incumbent_secs, self._policy)
+    def _run_one(self, candidate: Candidate, built: Built, incumbent_secs: float) -> None:
+        arguments = (built.ticket, incumbent_secs, self._policy)
         begin = time.perf_counter()
         try:
-            timing = self._pool.call(worker, Request("run", arguments, self._timeouts.run))
+            request = Request("run", arguments, self._timeouts.run)
+            timing = self._pool.call(built.worker, request)
         except Failed as failure:
-            spent = Timing((), True, time.perf_counter() - begin)
+            spent = Timing((), censored=False, spent_secs=time.perf_counter() - begin)
             candidate.end(failure.status, str(failure), spent)
         else:
             candidate.end(Status.CENSORED if timing.censored else Status.OK, timing=timing)
-
-    @staticmethod
-    def _share_outcomes(candidates: Sequence[_Candidate]) -> None:
-        done = {c.structural_hash: c.outcome for c in candidates if c.outcome and c.structural_hash}
-        for candidate in candidates:
-            if candidate.outcome is None and candidate.structural_hash in done:
-                candidate.outcome = _as_proposed(done[candidate.structural_hash], candidate)
-
-
-def _as_proposed(outcome: Outcome, candidate: _Candidate) -> Outcome:
-    """The outcome of the same module, for another configuration that was asked for."""
-    return Outcome(
-        outcome.configuration,
-        candidate.proposed,
-        outcome.structural_hash,
-        outcome.status,
-        outcome.samples,
-        outcome.message,
-    )

@@ -4,8 +4,8 @@ Loading TVM takes seconds, a fork of a process that has it 20 ms, so a crashed w
 to nothing. `multiprocessing`'s forkserver would do nearly the same, but it runs the user's main
 script again in every child, and its children outlive a parent that was killed.
 
-Nobody outlives anybody: the nursery is killed by the kernel when its parent dies, a worker when
-the nursery does (Linux; elsewhere they end when their connection closes).
+Nobody outlives anybody: the nursery ends within half a second of its parent, and the kernel kills
+a worker when the nursery ends (Linux; elsewhere they end when their connection closes).
 """
 
 from __future__ import annotations
@@ -15,23 +15,41 @@ import ctypes
 import importlib
 import os
 import resource
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
+from chameleon_tuner.errors import MeasurementError
+from chameleon_tuner.measure.outcome import RejectedError, Status
+
 _PR_SET_PDEATHSIG = 1
-_SPAWN, _REAP = b"S", b"R"
+_SPAWN, _REAP = 0, 1
+
+_QUESTION = struct.Struct("<QBQ")
+"""Number, what is asked for, and the bytes a worker may allocate or the process id to reap."""
+
+_ANSWER = struct.Struct("<Qq")
+"""The question's number, and a process id or an exit status."""
+
+# A parent that was killed is noticed by the end of its connection, or, where a process that the
+# parent forked still holds that, by its process id. (A death signal would come too early: it is
+# sent when the *thread* that started the nursery ends.)
+_WATCH_SECS = 0.5
 
 
 class Nursery:
     """The parent's side: starts the nursery process and asks it for workers.
 
     The process starts at once and loads the handler meanwhile; the first `spawn` waits for it.
-    Not thread-safe.
+    May be used from one thread at a time.
 
     Args:
         handler: `module:attribute` of a callable without arguments that gives a worker its
@@ -41,13 +59,22 @@ class Nursery:
 
     def __init__(self, handler: str, environment: Mapping[str, str]) -> None:
         self._control, theirs = socket.socketpair()
+        self._asked = 0
         with theirs:
+            # Not `-m`: that warns when the package itself has imported this module.
+            main = f"from {__name__} import main; main()"
+            arguments = [str(theirs.fileno()), str(os.getpid()), handler]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno()), handler],
+                [sys.executable, "-c", main, *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **environment},
             )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def spawn(self, log_fd: int, memory_bytes: int) -> tuple[int, Connection]:
         """Fork a worker: its process id and a connection to it.
@@ -57,120 +84,146 @@ class Nursery:
             memory_bytes: how much it may allocate.
 
         Raises:
-            ConnectionError: the nursery is gone.
+            MeasurementError: the nursery is gone.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            message = _SPAWN + memory_bytes.to_bytes(8, "little")
-            socket.send_fds(self._control, [message], [theirs.fileno(), log_fd])
-        try:
-            pid = self._answer()
-        except ConnectionError:
-            ours.close()
-            raise
-        return pid, Connection(ours.detach())
+        with ours:
+            with theirs:
+                pid = self._ask(_SPAWN, memory_bytes, [theirs.fileno(), log_fd])
+            return pid, Connection(ours.detach())
 
     def reap(self, pid: int) -> int:
-        """Kill a worker if it still lives; its exit status as `subprocess` gives it (-signal)."""
-        self._control.sendall(_REAP + pid.to_bytes(8, "little"))
-        return self._answer()
+        """Kill a worker if it still lives; its exit status as `subprocess` gives it (-signal).
 
-    def _answer(self) -> int:
-        answer = self._control.recv(8)
-        if len(answer) < 8:
-            raise ConnectionError("the process that starts the workers has died")
-        return int.from_bytes(answer, "little", signed=True)
+        Raises:
+            MeasurementError: the nursery is gone.
+        """
+        return self._ask(_REAP, pid, [])
+
+    def _ask(self, what: int, value: int, fds: list[int]) -> int:
+        self._asked += 1
+        try:
+            socket.send_fds(self._control, [_QUESTION.pack(self._asked, what, value)], fds)
+            while True:
+                answer = self._control.recv(_ANSWER.size, socket.MSG_WAITALL)
+                if len(answer) < _ANSWER.size:
+                    raise ConnectionError
+                number, value = _ANSWER.unpack(answer)
+                if number == self._asked:  # not the answer to what Ctrl-C interrupted
+                    return int(value)
+        except ConnectionError:
+            raise MeasurementError(self._obituary()) from None
+
+    def _obituary(self) -> str:
+        self._process.kill()
+        status = self._process.wait()
+        how = signal.Signals(-status).name if status < 0 else f"exit {status}"
+        return (
+            f"the process that starts the workers has died ({how}); what was measured before is "
+            "kept: see the messages above, free memory if it was killed, and run again"
+        )
 
     def close(self) -> None:
         """End the nursery, and with it every worker."""
         self._control.close()
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
         self._process.wait()
 
 
-def serve(connection: Connection, handler: object) -> None:
-    """Answer requests `(method, arguments)` with `(kind, value)` until the connection closes.
-
-    Kinds: "done" with the method's result, "out_of_memory" and "error" with a message.
-    """
-    while True:
-        try:
-            method, arguments = connection.recv()
-        except EOFError:
-            return
-        connection.send(_answered(getattr(handler, method), arguments))
+# -- in the nursery
 
 
-def _answered(method: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
-    try:
-        return "done", method(*arguments)
-    except MemoryError as error:
-        return "out_of_memory", str(error) or "out of memory"
-    except Exception as error:
-        # Whatever a candidate raises is the candidate's failure, never the worker's.
-        message = f"{type(error).__name__}: {error}"
-        return ("out_of_memory" if _names_memory(message) else "error"), message
+def main() -> None:
+    """The nursery process; arguments: file descriptor, parent's process id, handler."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    control_fd, parent, handler = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    module, _, attribute = handler.partition(":")
+    make = getattr(importlib.import_module(module), attribute)
+    with socket.socket(fileno=control_fd) as control, contextlib.suppress(ConnectionError):
+        while os.getppid() == parent:
+            if select.select([control], [], [], _WATCH_SECS)[0]:
+                _answer_one(control, make)
 
 
-def _names_memory(message: str) -> bool:
-    lowered = message.lower()
-    return any(word in lowered for word in ("out of memory", "bad_alloc", "cannot allocate"))
-
-
-def _die_with_parent(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call above
-        os._exit(1)
-
-
-def _become_worker(
-    fds: list[int], memory_bytes: int, parent: int, make: Callable[[], object]
-) -> None:
-    _die_with_parent(parent)
-    connection_fd, log_fd = fds
-    os.dup2(log_fd, 1)
-    os.dup2(log_fd, 2)
-    os.close(log_fd)
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(ConnectionError, BrokenPipeError):
-        serve(Connection(connection_fd), make())
-    os._exit(0)
+def _answer_one(control: socket.socket, make: Callable[[], object]) -> None:
+    question, fds, _, _ = socket.recv_fds(control, _QUESTION.size, 2)
+    if not question:
+        raise ConnectionError
+    number, what, value = _QUESTION.unpack(question)
+    answer = _reap(value) if what == _REAP else _spawn(control, fds, value, make)
+    control.sendall(_ANSWER.pack(number, answer))
 
 
 def _reap(pid: int) -> int:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _spawn(
+    control: socket.socket, fds: list[int], memory_bytes: int, make: Callable[[], object]
+) -> int:
+    nursery = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            control.close()
+            _become_worker(nursery, fds, memory_bytes)
+            serve(Connection(fds[0]), make())
+            status = 0
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(status)  # never back into the nursery's own stack
+    for fd in fds:
+        os.close(fd)
+    return pid
+
+
+# -- in a worker
+
+
+def _become_worker(nursery: int, fds: list[int], memory_bytes: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != nursery:  # it died before the call above
+        os._exit(1)
+    os.dup2(fds[1], 1)
+    os.dup2(fds[1], 2)
+    os.close(fds[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # where the machine runs out of memory: this one first
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def serve(connection: Connection, handler: object) -> None:
+    """Answer requests `(method, arguments)` with `(kind, value)` until the connection closes.
+
+    Kinds: "done" with the method's result; the status of a failure, or "error" where that follows
+    from the method, with a message.
+    """
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            method, arguments = connection.recv()
+            connection.send(_answered(handler, method, arguments))
+
+
+def _answered(handler: object, method: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
     try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except ChildProcessError:
-        return 0
+        return "done", getattr(handler, method)(*arguments)
+    except RejectedError as refusal:
+        return Status.REJECTED.value, str(refusal)
+    except (Exception, SystemExit) as error:
+        # Whatever a candidate raises is the candidate's failure, never the worker's.
+        message = f"{type(error).__name__}: {error}"
+        scarce = isinstance(error, MemoryError) or names_memory(message)
+        return (Status.OUT_OF_MEMORY.value if scarce else "error"), message
 
 
-def _run(control: socket.socket, handler: str) -> None:
-    module, _, attribute = handler.partition(":")
-    make = getattr(importlib.import_module(module), attribute)
-    while True:
-        message, fds, _, _ = socket.recv_fds(control, 9, 2)
-        if not message:
-            return
-        value = int.from_bytes(message[1:], "little")
-        if message[:1] == _REAP:
-            answer = _reap(value)
-        else:
-            parent = os.getpid()
-            answer = os.fork()
-            if answer == 0:
-                control.close()
-                _become_worker(fds, value, parent, make)
-            for fd in fds:
-                os.close(fd)
-        control.sendall(answer.to_bytes(8, "little", signed=True))
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    _die_with_parent(os.getppid())
-    _run(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
+def names_memory(message: str) -> bool:
+    """Whether a message is about memory that could not be had."""
+    lowered = message.lower()
+    words = ("out of memory", "bad_alloc", "cannot allocate", "memoryerror")
+    return any(word in lowered for word in words)

@@ -18,17 +18,21 @@ class TimingPolicy:
             run was within 0.94 to 1.06 of the median in ten of ten kernels.
         hopeless_factor: when the cold first run alone is this many incumbents, it is the sample
             and the candidate is censored.
+        hopeless_secs: a cold run shorter than this is followed by a warm one whatever it says;
+            the first run of a kernel of some microseconds takes ten times as long as the next.
         sample_secs: a timed run repeats the kernel until it lasts this long, so that the timer
             and the wake-up of the threads do not count.
         min_samples: of a contender.
         max_samples: of a contender.
         relative_error: a contender stops when the standard error of its mean is below this.
         budget_secs: a contender stops when it has run for so long.
-        flush_cache: whether caches are flushed before each run; warm by default.
+        flush_cache: whether caches are flushed before each run; warm by default. A timed run is
+            a single one then.
     """
 
     slow_factor: float = 1.25
     hopeless_factor: float = 8.0
+    hopeless_secs: float = 0.025
     sample_secs: float = 0.002
     min_samples: int = 3
     max_samples: int = 12
@@ -57,6 +61,8 @@ def time_candidate(
 ) -> Timing:
     """Time a kernel as the policy says.
 
+    A slow candidate costs two runs, a hopeless one costs one.
+
     Args:
         run: runs the kernel so many times; seconds a run.
         incumbent_secs: the fastest so far; infinite when there is none.
@@ -64,10 +70,12 @@ def time_candidate(
     """
     begin = time.perf_counter()
     cold = run(1)
-    if cold > policy.hopeless_factor * incumbent_secs and cold > policy.budget_secs / 4:
+    if cold > max(policy.hopeless_factor * incumbent_secs, policy.hopeless_secs):
         return Timing((cold,), True, time.perf_counter() - begin)
-    number = max(1, math.ceil(policy.sample_secs / max(cold, 1e-7)))
-    samples = [run(number)]
+    samples = [run(1)]
+    number = 1 if policy.flush_cache else math.ceil(policy.sample_secs / max(samples[0], 1e-7))
+    if number > 1:
+        samples = [run(number)]
     while not _enough(samples, incumbent_secs, policy, time.perf_counter() - begin):
         samples.append(run(number))
     return Timing(tuple(samples), False, time.perf_counter() - begin)

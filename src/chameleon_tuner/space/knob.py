@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +20,15 @@ def _factorisations(extent: int, parts: int) -> Iterator[tuple[int, ...]]:
     if parts == 1:
         yield (extent,)
         return
-    for first in range(1, extent + 1):
-        if extent % first == 0:
-            for rest in _factorisations(extent // first, parts - 1):
-                yield (first, *rest)
+    for first in _divisors(extent):
+        for rest in _factorisations(extent // first, parts - 1):
+            yield (first, *rest)
 
 
-def _smallest_prime(value: int) -> int:
-    divisor = 2
-    while divisor * divisor <= value:
-        if value % divisor == 0:
-            return divisor
-        divisor += 1
-    return value
+@lru_cache(maxsize=4096)
+def _divisors(value: int) -> tuple[int, ...]:
+    small = [d for d in range(1, isqrt(value) + 1) if value % d == 0]
+    return tuple(sorted({*small, *(value // d for d in small)}))
 
 
 def ordered_moves(count: int) -> IntArray:
@@ -83,24 +80,21 @@ class Tile:
     def moves(self) -> IntArray:
         """One dimension a boundary between levels: (n, parts - 1, 3) indices.
 
-        OUTWARD carries the smallest prime factor of the inner loop to the outer one, INWARD the
-        other way; a move that is not legal stays.
+        OUTWARD gives the inner loop the next smaller size that divides the product of the two
+        loops, and the outer loop the rest; INWARD is its inverse; what is not legal stays. Every
+        value can be reached from every other. (A shift of the smallest prime factor is the same
+        for powers of a prime, but never makes a 2-part tile of 768 = 2^8 * 3 have an inner 3.)
         """
-        table = np.empty((len(self), self.parts - 1, 3), dtype=np.int32)
-        for index, row in enumerate(self.factors.tolist()):
-            for boundary in range(self.parts - 1):
-                table[index, boundary, OUTWARD] = self._shifted(row, boundary + 1, boundary, index)
-                table[index, boundary, STAY] = index
-                table[index, boundary, INWARD] = self._shifted(row, boundary, boundary + 1, index)
+        here = np.arange(len(self), dtype=np.int32)
+        table = np.repeat(here, 3 * (self.parts - 1)).reshape(len(self), self.parts - 1, 3)
+        for boundary in range(self.parts - 1):
+            others = np.delete(self.factors, [boundary, boundary + 1], axis=1)
+            order = np.lexsort((self.factors[:, boundary + 1], *others.T))
+            smaller, larger = order[:-1], order[1:]
+            same = (others[smaller] == others[larger]).all(axis=1)
+            table[larger[same], boundary, OUTWARD] = smaller[same]
+            table[smaller[same], boundary, INWARD] = larger[same]
         return table
-
-    def _shifted(self, row: list[int], source: int, to: int, stay: int) -> int:
-        if row[source] == 1:
-            return stay
-        prime, moved = _smallest_prime(row[source]), list(row)
-        moved[source] //= prime
-        moved[to] *= prime
-        return self._index.get(tuple(moved), stay)
 
 
 @dataclass(frozen=True)

@@ -40,16 +40,16 @@ class Sketch:
 
     def _legal(self, knob: Location, indices: IntArray) -> npt.NDArray[np.bool_]:
         """Which locations are legal, given the tiles: (n, len(knob))."""
+        legal = np.ones((len(indices), len(knob)), dtype=bool)
+        legal[:, 0] = knob.inlinable
         if any(loop is None for loop in knob.loops):
-            return np.ones((len(indices), len(knob)), dtype=bool)
+            return legal
         known = [loop for loop in knob.loops if loop is not None]
         tiles = [self._tile(number) for number, _ in known]
         spatial = np.array([tile.spatial for tile in tiles], dtype=bool)
         extents = np.empty((len(indices), len(known)), dtype=np.int32)
         for column, (tile, (number, part)) in enumerate(zip(tiles, known, strict=True)):
             extents[:, column] = tile.factors[indices[:, number], part]
-        legal = np.ones((len(indices), len(knob)), dtype=bool)
-        legal[:, 0] = knob.inlinable
         legal[:, 2:] = _legal_loops(extents, spatial)
         return legal
 

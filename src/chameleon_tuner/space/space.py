@@ -115,16 +115,15 @@ class DesignSpace:
     def move_dims(self) -> int:
         """Action dimensions: the sketch, then every boundary or list of the widest sketch."""
         return 1 + max(
-            sum(knob.moves.shape[1] for knob in sketch.knobs) for sketch in self.sketches
+            sum(int(knob.moves.shape[1]) for knob in sketch.knobs) for sketch in self.sketches
         )
 
     def move(self, rows: IntArray, actions: npt.NDArray[np.integer]) -> IntArray:
         """Apply actions (n, move_dims) of {OUTWARD, STAY, INWARD}; canonical rows come back.
 
-        Dimension 0 goes to the previous or next sketch (the knobs both have in common keep
-        their values, in place of a move); the others are the boundaries of the tiles and the
-        lists of the choices and locations, knob by knob. Dimensions beyond a sketch's own do
-        nothing.
+        Dimension 0 goes to the previous or next sketch, after the other moves (see `transfer`);
+        the others are the boundaries of the tiles and the lists of the choices and locations,
+        knob by knob. Dimensions beyond a sketch's own do nothing.
         """
         result: IntArray = rows.copy()
         for number, sketch in enumerate(self.sketches):
@@ -171,11 +170,14 @@ class DesignSpace:
         for dim in range(self.move_dims):
             actions[2 * dim, dim], actions[2 * dim + 1, dim] = OUTWARD, INWARD
         moved = self.move(np.repeat(row[None, :], len(actions), axis=0), actions)
-        moved = self.unique(moved)
-        return moved[(moved != row[None, :]).any(axis=1)]
+        changed = (moved != row[None, :]).any(axis=1)
+        return self.unique(moved[changed])
 
     def transfer(self, rows: IntArray, sketch: npt.NDArray[np.integer]) -> IntArray:
-        """Rows carried to other sketches (n,): knobs in common keep their value, others get 0."""
+        """Rows carried to other sketches (n,): knobs in common keep their value, others get 0.
+
+        A location that the other sketch does not have becomes its last one.
+        """
         result: IntArray = rows.copy()
         for old, new in set(zip(rows[:, 0].tolist(), np.asarray(sketch).tolist(), strict=True)):
             if old == new:
@@ -184,7 +186,8 @@ class DesignSpace:
             moved = np.zeros((len(mine), rows.shape[1]), dtype=np.int32)
             moved[:, 0] = new
             for source, to in self._in_common(old, new):
-                moved[:, 1 + to] = rows[mine, 1 + source]
+                last = self.sizes[new, to] - 1
+                moved[:, 1 + to] = np.minimum(rows[mine, 1 + source], last)
             result[mine] = moved
         return result
 

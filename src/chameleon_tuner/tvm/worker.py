@@ -121,11 +121,16 @@ class KernelWorker:
         space = self._spaces[key]
         try:
             module = space.replay(configuration).schedule.mod
-            as_is = compile_as_is(module, space.target)
-            error = difference(_outputs(as_is, inputs, space.target), expected)
+            error = difference(self._outputs(key, configuration, inputs), expected)
             return self._timer(key, compile_candidate(module, space.target)), error, ""
         except Exception as failure:  # a finalist's failure is its own
             return None, math.nan, f"{type(failure).__name__}: {failure}"[:300]
+
+    def _outputs(self, key: str, configuration: Configuration, inputs: list[Any]) -> list[Any]:
+        """What a finalist computes, on weights in the original layout."""
+        space = self._spaces[key]
+        module = space.replay(configuration).schedule.mod
+        return _outputs(compile_as_is(module, space.target), inputs, space.target)
 
     def _timer(self, key: str, kernel: Kernel) -> Timer:
         """A kernel's timer on the inputs of its task; it has run once."""
