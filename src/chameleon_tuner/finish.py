@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _ROUNDS, _ROUND_SECS = 5, 0.02
 _COMPARE_TIMEOUT_SECS = 900.0
-_PACKAGES = ("chameleon-tuner", "apache-tvm", "apache-tvm-ffi", "torch", "lightgbm", "numpy")
+_PACKAGES = ("chameleon-tuner", "apache-tvm", "apache-tvm-ffi", "torch", "xgboost-cpu", "numpy")
 
 
 def record_environment(network: Network) -> Environment:
