@@ -22,12 +22,22 @@ class MachineLock:
 
     @contextlib.contextmanager
     def _held(self, how: int) -> Iterator[None]:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = self._open()
         try:
             fcntl.flock(descriptor, how)
             yield
         finally:
             os.close(descriptor)
+
+    def _open(self) -> int:
+        # The first user's file serves all: for reading, and without O_CREAT, which Linux refuses
+        # for the file of somebody else in a folder like /tmp.
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(self._path, os.O_RDONLY)
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o644)
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o644)  # whatever the umask
+        return descriptor
 
     def building(self) -> contextlib.AbstractContextManager[None]:
         """Hold it shared."""

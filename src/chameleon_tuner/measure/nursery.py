@@ -104,15 +104,19 @@ class Nursery:
         self._asked += 1
         try:
             socket.send_fds(self._control, [_QUESTION.pack(self._asked, what, value)], fds)
-            while True:
-                answer = self._control.recv(_ANSWER.size, socket.MSG_WAITALL)
-                if len(answer) < _ANSWER.size:
-                    raise ConnectionError
-                number, value = _ANSWER.unpack(answer)
-                if number == self._asked:  # not the answer to what Ctrl-C interrupted
-                    return int(value)
+            return self._answer()
         except ConnectionError:
             raise MeasurementError(self._obituary()) from None
+
+    def _answer(self) -> int:
+        """The answer to the last question, not to an earlier one that Ctrl-C interrupted."""
+        number = 0
+        while number != self._asked:
+            answer = self._control.recv(_ANSWER.size, socket.MSG_WAITALL)
+            if len(answer) < _ANSWER.size:
+                raise ConnectionError
+            number, value = _ANSWER.unpack(answer)
+        return int(value)
 
     def _obituary(self) -> str:
         self._process.kill()
@@ -166,11 +170,11 @@ def _spawn(
     nursery = os.getpid()
     pid = os.fork()
     if pid == 0:
-        status = 1
+        status, connection = 1, Connection(fds[0])  # open to the end: closed, it is as good as dead
         try:
             control.close()
-            _become_worker(nursery, fds, memory_bytes)
-            serve(Connection(fds[0]), make())
+            _become_worker(nursery, fds[1], memory_bytes)
+            serve(connection, make())
             status = 0
         except Exception:
             traceback.print_exc()
@@ -184,14 +188,14 @@ def _spawn(
 # -- in a worker
 
 
-def _become_worker(nursery: int, fds: list[int], memory_bytes: int) -> None:
+def _become_worker(nursery: int, log_fd: int, memory_bytes: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != nursery:  # it died before the call above
         os._exit(1)
-    os.dup2(fds[1], 1)
-    os.dup2(fds[1], 2)
-    os.close(fds[1])
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
+    os.close(log_fd)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # where the machine runs out of memory: this one first

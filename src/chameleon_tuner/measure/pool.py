@@ -63,6 +63,11 @@ class WorkerPool:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    @property
+    def nursery_pid(self) -> int:
+        """The process id of the nursery, the parent of all workers."""
+        return self._nursery.pid
+
     def close(self) -> None:
         """End all workers, busy or not."""
         for worker in self.workers:

@@ -25,7 +25,7 @@ class TimingPolicy:
         min_samples: of a contender.
         max_samples: of a contender.
         relative_error: a contender stops when the standard error of its mean is below this.
-        budget_secs: a contender stops when it has run for so long.
+        budget_secs: a contender stops when its timed runs add up to so much.
         flush_cache: whether caches are flushed before each run; warm by default. A timed run is
             a single one then.
     """
@@ -76,17 +76,15 @@ def time_candidate(
     number = 1 if policy.flush_cache else math.ceil(policy.sample_secs / max(samples[0], 1e-7))
     if number > 1:
         samples = [run(number)]
-    while not _enough(samples, incumbent_secs, policy, time.perf_counter() - begin):
+    while not _enough(samples, number, incumbent_secs, policy):
         samples.append(run(number))
     return Timing(tuple(samples), False, time.perf_counter() - begin)
 
 
-def _enough(
-    samples: list[float], incumbent_secs: float, policy: TimingPolicy, spent_secs: float
-) -> bool:
+def _enough(samples: list[float], number: int, incumbent_secs: float, policy: TimingPolicy) -> bool:
     if min(samples) > policy.slow_factor * incumbent_secs:
         return True
-    if spent_secs > policy.budget_secs or len(samples) >= policy.max_samples:
+    if number * sum(samples) > policy.budget_secs or len(samples) >= policy.max_samples:
         return True
     if len(samples) < policy.min_samples:
         return False

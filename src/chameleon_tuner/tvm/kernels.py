@@ -97,24 +97,24 @@ class Arguments:
     """Random inputs of one task; a candidate's re-laid-out weights are views of the same bytes."""
 
     def __init__(self, shapes: Sequence[Shape], device: Any, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        self._flat = []
-        for shape, dtype in shapes:
-            host = random_array((math.prod(shape),), dtype, rng)
-            self._flat.append(tvm.runtime.tensor(host, device=device))
+        self._device, self._rng = device, np.random.default_rng(seed)
+        self._flat = [self._random(shape, dtype) for shape, dtype in shapes]
 
     def views(self, shapes: Sequence[Shape]) -> list[Any]:
         """One tensor for each of a candidate's arguments.
 
-        Raises:
-            ValueError: an argument has another number of elements than the task's.
+        A layout may pad: a bias of 1000 came back as 16x64.
         """
-        views = []
-        for flat, (shape, _) in zip(self._flat, shapes, strict=True):
-            if math.prod(shape) > math.prod(flat.shape):
-                raise ValueError(f"an argument of shape {shape} does not fit the task's")
-            views.append(flat._create_view(shape))
-        return views
+        for number, (shape, dtype) in enumerate(shapes):
+            if math.prod(shape) > math.prod(self._flat[number].shape):
+                self._flat[number] = self._random(shape, dtype)
+        return [
+            flat._create_view(shape) for flat, (shape, _) in zip(self._flat, shapes, strict=True)
+        ]
+
+    def _random(self, shape: tuple[int, ...], dtype: str) -> Any:
+        host = random_array((math.prod(shape),), dtype, self._rng)
+        return tvm.runtime.tensor(host, device=self._device)
 
 
 def random_array(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Any:

@@ -29,8 +29,8 @@ from chameleon_tuner.tvm.traces import Replayed, TracedSpace, load_module
 Timer = Callable[[int], float]
 """Runs a kernel so many times; seconds of one run."""
 
-Contestant = tuple[Timer | None, float, str]
-"""A kernel's timer, the error of its output, and why it failed, if it did."""
+_SLOW_SECS = 0.5
+"""What takes longer is run once when it is judged: the noise is in the milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,23 @@ class Judged:
     """
 
     samples: tuple[float, ...]
+    error: float
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A kernel that is judged, before its rounds.
+
+    Attributes:
+        timer: None for one that failed.
+        once_secs: of one warm run; of the first where that is slow.
+        error: see `Judged`.
+        message: see `Judged`.
+    """
+
+    timer: Timer | None
+    once_secs: float
     error: float
     message: str = ""
 
@@ -104,14 +121,14 @@ class KernelWorker:
         untuned = compile_as_is(space.module, space.target)
         inputs = _original_inputs(space, seed_of(key))
         expected = _outputs(untuned, inputs, space.target)
-        contestants: list[Contestant] = [
-            (self._timer(key, untuned), 0.0, ""),
+        contestants = [
+            self._warmed(key, untuned, error=0.0),
             *(self._contestant(key, c, inputs, expected) for c in configurations),
         ]
-        samples = _interleave([timer for timer, _, _ in contestants], rounds, round_secs)
+        samples = _interleave(contestants, rounds, round_secs)
         return [
-            Judged(mine, error, message)
-            for mine, (_, error, message) in zip(samples, contestants, strict=True)
+            Judged(mine, contestant.error, contestant.message)
+            for mine, contestant in zip(samples, contestants, strict=True)
         ]
 
     def _contestant(
@@ -122,9 +139,11 @@ class KernelWorker:
         try:
             module = space.replay(configuration).schedule.mod
             error = difference(self._outputs(key, configuration, inputs), expected)
-            return self._timer(key, compile_candidate(module, space.target)), error, ""
+            return self._warmed(key, compile_candidate(module, space.target), error)
         except Exception as failure:  # a finalist's failure is its own
-            return None, math.nan, f"{type(failure).__name__}: {failure}"[:300]
+            return Contestant(
+                None, math.inf, math.nan, f"{type(failure).__name__}: {failure}"[:300]
+            )
 
     def _outputs(self, key: str, configuration: Configuration, inputs: list[Any]) -> list[Any]:
         """What a finalist computes, on weights in the original layout."""
@@ -132,11 +151,12 @@ class KernelWorker:
         module = space.replay(configuration).schedule.mod
         return _outputs(compile_as_is(module, space.target), inputs, space.target)
 
-    def _timer(self, key: str, kernel: Kernel) -> Timer:
-        """A kernel's timer on the inputs of its task; it has run once."""
+    def _warmed(self, key: str, kernel: Kernel, error: float) -> Contestant:
         timer = kernel.timer(self._inputs(key).views(kernel.shapes), flush=False)
-        timer(1)
-        return timer
+        once_secs = timer(1)
+        if once_secs < _SLOW_SECS:
+            once_secs = min(timer(1), timer(1))  # a hiccup would leave it with few runs a round
+        return Contestant(timer, once_secs, error)
 
     def _inputs(self, key: str) -> Arguments:
         if self._arguments is None or self._arguments[0] != key:
@@ -148,16 +168,19 @@ class KernelWorker:
 
 
 def _interleave(
-    timers: list[Timer | None], rounds: int, round_secs: float
+    contestants: list[Contestant], rounds: int, round_secs: float
 ) -> list[tuple[float, ...]]:
-    """Samples of every timer, a round at a time, each of about `round_secs`."""
-    once = [timer(1) if timer else 0.0 for timer in timers]
-    samples: list[list[float]] = [[] for _ in timers]
+    """Samples of every contestant, a round at a time, each of about `round_secs`."""
+    samples: list[list[float]] = [[] for _ in contestants]
     for number in range(rounds):
-        for timer, first, mine in zip(timers, once, samples, strict=True):
-            if timer is None or (number and first > round_secs):
-                continue  # a second run of what takes seconds tells nothing new
-            mine.append(timer(max(1, int(round_secs / max(first, 1e-7)))))
+        for contestant, mine in zip(contestants, samples, strict=True):
+            once_secs = contestant.once_secs
+            if contestant.timer is None:
+                continue
+            if once_secs < _SLOW_SECS:
+                mine.append(contestant.timer(max(1, int(round_secs / max(once_secs, 1e-7)))))
+            elif number == 0:
+                mine.append(once_secs)
     return [tuple(mine) for mine in samples]
 
 

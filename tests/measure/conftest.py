@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
+
+# isort: split
+
+import tvm
+from tvm import te, topi
+from tvm.target import Target
+
+from chameleon_tuner.measure.lock import MachineLock
+from chameleon_tuner.task import Task
+from chameleon_tuner.tvm.traces import TracedSpace
+
+TARGET = {"kind": "llvm", "num-cores": 2}
+
+
+@pytest.fixture(scope="session")
+def dense_task() -> Task:
+    """A dense layer that compiles in 0.1 s."""
+    data = te.placeholder((16, 32), name="data")
+    weight = te.placeholder((48, 32), name="weight")
+    function = te.create_prim_func([data, weight, topi.nn.dense(data, weight)])
+    function = function.with_attrs({"global_symbol": "main", "layout_free_buffers": [1]})
+    module = tvm.IRModule({"main": function})
+    space = TracedSpace(module, Target(TARGET)).design
+    return Task("dense", "dense", str(tvm.ir.save_json(module)), TARGET, space)
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> MachineLock:
+    """Nobody else's: other runs on this machine do not delay the tests."""
+    return MachineLock(tmp_path / "lock")

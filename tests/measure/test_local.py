@@ -1,0 +1,178 @@
+"""The measurer's bookkeeping, with workers that need no TVM."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chameleon_tuner.measure.local import LocalMeasurer
+from chameleon_tuner.measure.lock import MachineLock
+from chameleon_tuner.measure.outcome import Failed, Outcome, Status
+from chameleon_tuner.measure.pool import WorkerPool
+from chameleon_tuner.space import Choice, Configuration, DesignSpace, Sketch
+from chameleon_tuner.stopwatch import Stopwatch
+from chameleon_tuner.task import Task
+
+SPACE = DesignSpace((Sketch((Choice(tuple(range(100))),)),))
+TASK = Task("toy", "toy", "module", {}, SPACE)
+
+
+def configurations(*indices: int) -> list[Configuration]:
+    return [Configuration(0, (index,)) for index in indices]
+
+
+class Log:
+    """What the workers did, line by line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.lock_path = path, path.with_name("lock")
+        self.lock_path.touch()
+        self.clear()
+
+    def clear(self) -> None:
+        self._path.write_text("")
+
+    def of(self, word: str) -> list[str]:
+        lines = (line.partition(" ") for line in self._path.read_text().splitlines())
+        return [rest for first, _, rest in lines if first == word]
+
+
+@pytest.fixture(scope="module")
+def log_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("toy") / "log"
+
+
+@pytest.fixture(scope="module")
+def pool(log_path: Path) -> Iterator[WorkerPool]:
+    environment = {"PYTHONPATH": str(Path(__file__).parent), "TOY_LOG": str(log_path)}
+    environment["TOY_LOCK"] = str(log_path.with_name("lock"))
+    with WorkerPool("toy_handler:Kernels", 2, environment) as pool:
+        yield pool
+
+
+@pytest.fixture
+def log(log_path: Path) -> Log:
+    return Log(log_path)
+
+
+@pytest.fixture
+def measurer(pool: WorkerPool, lock: MachineLock) -> LocalMeasurer:
+    return LocalMeasurer(pool, lock=lock)
+
+
+def test_an_outcome_for_every_configuration_in_order(measurer: LocalMeasurer, log: Log) -> None:
+    outcomes = measurer.measure(TASK, configurations(20, 10, 95, 60, 50, 12), math.inf)
+    assert [outcome.status.value for outcome in outcomes] == [
+        *("ok", "ok", "rejected", "build_error", "censored", "ok")
+    ]
+    assert [o.proposed for o in outcomes] == configurations(20, 10, 95, 60, 50, 12)
+    assert [o.samples for o in outcomes] == [(0.02,), (0.01,), (), (), (0.05,), (0.012,)]
+    assert [o.message for o in outcomes if o.message] == [
+        *("refused by the toy", "ValueError: does not compile")
+    ]
+    assert measurer.measure(TASK, [], math.inf) == []
+
+
+def test_a_refused_configuration_is_its_own_identity(measurer: LocalMeasurer, log: Log) -> None:
+    [outcome] = measurer.measure(TASK, configurations(91), math.inf)
+    assert (outcome.structural_hash, outcome.configuration) == ("", outcome.proposed)
+    assert log.of("compile") == []
+
+
+def test_the_same_module_is_built_once(measurer: LocalMeasurer, log: Log) -> None:
+    outcomes = measurer.measure(TASK, configurations(31, 30, 31, 10, 61, 60), math.inf)
+    assert Counter(log.of("compile")) == {"30": 1, "10": 1, "60": 1}
+    assert len(log.of("run")) == 2
+    assert [o.proposed for o in outcomes] == configurations(31, 30, 31, 10, 61, 60)
+    assert [o.configuration for o in outcomes] == configurations(30, 30, 30, 10, 60, 60)
+    assert {o.samples for o in outcomes[:3]} == {(0.03,)}
+    assert sum(o.run_secs > 0 for o in outcomes[:3]) == 1
+    assert {o.status for o in outcomes[4:]} == {Status.BUILD_ERROR}
+    assert {o.message for o in outcomes[4:]} == {"ValueError: does not compile"}
+
+
+def test_what_is_known_is_not_built(pool: WorkerPool, lock: MachineLock, log: Log) -> None:
+    before = Outcome(*configurations(2, 3), "hash30", Status.OK, (0.5,), "", 1.0, 1.0)
+    failed = replace(before, structural_hash="hash40", status=Status.TIMEOUT, samples=())
+    known = {"hash30": before, "hash40": failed}
+    measurer = LocalMeasurer(pool, known=lambda task, hash_: known.get(hash_), lock=lock)
+    outcomes = measurer.measure(TASK, configurations(31, 40, 10), math.inf)
+    assert log.of("compile") == ["10"]
+    assert [o.status for o in outcomes] == [Status.OK, Status.TIMEOUT, Status.OK]
+    assert (outcomes[0].proposed, outcomes[0].configuration) == tuple(configurations(31, 30))
+    assert outcomes[0].samples == (0.5,)
+    assert outcomes[0].build_secs == outcomes[0].run_secs == 0.0
+
+
+def test_what_a_dying_worker_held_is_built_again(measurer: LocalMeasurer, log: Log) -> None:
+    asked = configurations(80, *range(10, 40, 2), 70, 41, 40)
+    outcomes = measurer.measure(TASK, asked, math.inf)
+    assert [o.proposed for o in outcomes] == asked
+    statuses = Counter(outcome.status for outcome in outcomes)
+    assert statuses == {Status.CRASHED: 2, Status.OK: len(asked) - 2}
+    assert set(Counter(log.of("run")).values()) == {1}
+    assert max(Counter(log.of("compile")).values()) <= 3
+
+
+def test_runs_know_the_fastest_so_far(measurer: LocalMeasurer, log: Log) -> None:
+    measurer.measure(TASK, configurations(30, 20, 50, 40, 60, 10, 12), 0.035)
+    incumbents = [line.split()[1] for line in log.of("run")]
+    assert incumbents == ["0.035", "0.03", "0.02", "0.02", "0.02", "0.01"]
+
+
+def test_a_worker_learns_a_task_once(measurer: LocalMeasurer, pool: WorkerPool, log: Log) -> None:
+    task = replace(TASK, key="another")
+    for _ in range(3):
+        measurer.measure(task, configurations(*range(10, 40, 2)), math.inf)
+    assert len(log.of("load")) <= len(pool.workers)
+
+
+def test_a_task_that_cannot_be_loaded_fails_its_candidates(measurer: LocalMeasurer) -> None:
+    task = replace(TASK, key="broken", module="broken")
+    outcomes = measurer.measure(task, configurations(10, 20), math.inf)
+    assert {outcome.status for outcome in outcomes} == {Status.BUILD_ERROR}
+    assert {outcome.message for outcome in outcomes} == {"ValueError: no such module"}
+    with pytest.raises(Failed, match="no such module"):
+        measurer.judge(task, configurations(10), 1, 0.01)
+
+
+def expected_status(index: int) -> Status:
+    if index >= 90:
+        return Status.REJECTED
+    if index >= 70:
+        return Status.CRASHED
+    if index >= 60:
+        return Status.BUILD_ERROR
+    return Status.CENSORED if index in (50, 51) else Status.OK
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.integers(0, 99), max_size=12))
+def test_any_batch_ends(measurer: LocalMeasurer, log: Log, indices: list[int]) -> None:
+    log.clear()
+    outcomes = measurer.measure(TASK, configurations(*indices), math.inf)
+    assert [o.proposed for o in outcomes] == configurations(*indices)
+    assert [o.status for o in outcomes] == [expected_status(index) for index in indices]
+    ran = {index - index % 2 for index in indices if index < 60 or 80 <= index < 90}
+    assert sorted(line.split()[0] for line in log.of("run")) == sorted(map(str, ran))
+    if not any(70 <= index < 90 for index in indices):
+        assert max(Counter(log.of("compile")).values(), default=1) == 1
+
+
+def test_builds_share_the_machine_and_runs_have_it_alone(pool: WorkerPool, log: Log) -> None:
+    clock = Stopwatch()
+    measurer = LocalMeasurer(pool, lock=MachineLock(log.lock_path), clock=clock)
+    measurer.measure(TASK, configurations(10, 80, 12, 14), math.inf)
+    assert set(log.of("lock")) == {"compile shared", "run exclusive"}
+    seconds = clock.seconds()
+    assert seconds["build"] > 0
+    assert seconds["run"] > 0

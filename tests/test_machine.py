@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chameleon_tuner import machine
+
+
+@pytest.fixture
+def affinity(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The CPUs that the process may use; the test fills it."""
+    allowed: set[int] = set()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(allowed), raising=False)
+    return allowed
+
+
+def topology(folder: Path, siblings: dict[int, str]) -> Path:
+    for cpu, listed in siblings.items():
+        path = folder / f"cpu{cpu}" / "topology"
+        path.mkdir(parents=True)
+        (path / "thread_siblings_list").write_text(listed + "\n")
+    return folder
+
+
+FOUR_CORES_EIGHT_THREADS = {cpu: f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "cores"), [(range(8), 4), ([0, 4], 1), ([0, 1, 4], 2), ([5], 1)]
+)
+def test_hyper_threads_of_a_core_count_once(
+    affinity: set[int], tmp_path: Path, allowed: range, cores: int
+) -> None:
+    affinity.update(allowed)
+    cpus = topology(tmp_path, FOUR_CORES_EIGHT_THREADS)
+    assert machine.usable_cores(cpus, tmp_path / "none") == cores
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [
+        ("max 100000", 4),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("10000 100000", 1),
+        ("1600000 100000", 4),
+        ("nonsense", 4),
+        ("", 4),
+    ],
+)
+def test_the_quota_of_the_container_counts(
+    affinity: set[int], tmp_path: Path, quota: str, cores: int
+) -> None:
+    affinity.update(range(8))
+    cpus = topology(tmp_path, FOUR_CORES_EIGHT_THREADS)
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert machine.usable_cores(cpus, tmp_path / "cpu.max") == cores
+
+
+def test_without_topology_every_cpu_is_a_core(affinity: set[int], tmp_path: Path) -> None:
+    affinity.update(range(3))
+    assert machine.usable_cores(tmp_path, tmp_path / "none") == 3
+
+
+def test_this_machine_has_cores() -> None:
+    assert 1 <= machine.usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_threads_are_bound_only_on_the_whole_machine(
+    affinity: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    affinity.update(range(4))
+    whole = {"TVM_NUM_THREADS": "3", "TVM_BIND_THREADS": "1"}
+    assert machine.thread_environment(3) == whole
+    affinity.remove(0)
+    assert machine.thread_environment(3) == {**whole, "TVM_BIND_THREADS": "0"}
+
+
+def test_tvm_uses_all_cpus_when_told() -> None:
+    """Untold it takes half of them on x86."""
+    cpus = os.cpu_count() or 1
+    program = "import chameleon_tuner.tvm, tvm; print(tvm.runtime.num_threads())"
+    environment = {**os.environ, **machine.thread_environment(cpus)}
+    output = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert int(output.stdout) == cpus
+
+
+X86 = """processor\t: 0
+vendor_id\t: AuthenticAMD
+model name\t: AMD EPYC 9B45: the 2nd
+flags\t\t: fpu avx2 avx512f avx512_vnni
+
+processor\t: 1
+model name\t: another
+flags\t\t: fpu
+"""
+ARM = "processor\t: 0\nFeatures\t: fp asimd sve\nCPU implementer\t: 0x41\n"
+
+
+def test_name_and_flags_of_the_first_cpu(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text(X86)
+    assert machine.cpu_flags(info) == {"fpu", "avx2", "avx512f", "avx512_vnni"}
+    assert machine.cpu_name(info) == "AMD EPYC 9B45: the 2nd"
+
+
+def test_arm_calls_them_features(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text(ARM)
+    assert machine.cpu_flags(info) == {"fp", "asimd", "sve"}
+    assert machine.cpu_name(info)
+
+
+def test_without_cpuinfo_there_is_still_a_name(tmp_path: Path) -> None:
+    assert machine.cpu_flags(tmp_path / "none") == frozenset()
+    assert machine.cpu_name(tmp_path / "none")

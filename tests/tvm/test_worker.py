@@ -1,0 +1,238 @@
+"""What a worker does, in this process: real kernels, right ones and wrong ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
+
+# isort: split
+
+from tvm import te
+from tvm.ir import IRModule
+from tvm.target import Target
+
+from chameleon_tuner.measure.outcome import RejectedError
+from chameleon_tuner.measure.timing import TimingPolicy
+from chameleon_tuner.space import Configuration
+from chameleon_tuner.tvm.kernels import (
+    Arguments,
+    argument_shapes,
+    compile_candidate,
+    device_of,
+    random_array,
+)
+from chameleon_tuner.tvm.traces import TracedSpace
+from chameleon_tuner.tvm.worker import Contestant, KernelWorker, _interleave, difference
+
+HERE = {"kind": "llvm", "num-cores": 2}
+"""Any CPU of this family: what the tests build has to run."""
+
+POLICY = TimingPolicy(budget_secs=0.02, sample_secs=0.0005)
+RUNNABLE = [
+    *("conv2d", "depthwise", "dense", "dense_int8", "matmul_of_primes", "softmax", "mean"),
+    *("transpose", "max_pool", "scalar", "where"),
+]
+
+
+@pytest.fixture(scope="module")
+def worker(kernels_json: dict[str, str]) -> KernelWorker:
+    worker = KernelWorker()
+    for name in RUNNABLE:
+        worker.load_task(name, kernels_json[name], HERE)
+    return worker
+
+
+def some(worker: KernelWorker, name: str, count: int, seed: int = 0) -> list[Configuration]:
+    design = worker._spaces[name].design
+    return design.configurations(design.sample(count, np.random.default_rng(seed)))
+
+
+# -- one candidate
+
+
+@pytest.mark.parametrize("name", ["conv2d", "scalar", "where"])
+def test_a_candidate_is_replayed_compiled_and_run(worker: KernelWorker, name: str) -> None:
+    for configuration in some(worker, name, 2):
+        ticket, read_back, structural_hash = worker.replay(name, configuration)
+        assert read_back == configuration
+        assert structural_hash.startswith("0x")
+        worker.compile(ticket)
+        timing = worker.run(ticket, math.inf, POLICY)
+        assert len(timing.samples) >= POLICY.min_samples
+        assert not timing.censored
+        assert 0 < min(timing.samples) < timing.spent_secs < 5
+
+
+def test_tickets_differ_and_a_candidate_is_dropped_once_it_ran(worker: KernelWorker) -> None:
+    [configuration] = some(worker, "dense", 1)
+    first, _, _ = worker.replay("dense", configuration)
+    second, _, _ = worker.replay("dense", configuration)
+    assert first != second
+    worker.compile(first)
+    worker.run(first, math.inf, POLICY)
+    worker.forget(second)
+    assert worker._replayed == worker._kernels == {}
+    with pytest.raises(KeyError):
+        worker.run(first, math.inf, POLICY)
+    with pytest.raises(KeyError):
+        worker.compile(second)
+
+
+def test_what_is_refused_has_no_ticket(worker: KernelWorker) -> None:
+    with pytest.raises(RejectedError):
+        worker.replay("dense", Configuration(0, ()))
+    assert worker._replayed == {}
+
+
+def test_caches_can_be_flushed(worker: KernelWorker) -> None:
+    [configuration] = some(worker, "dense", 1)
+    ticket, _, _ = worker.replay("dense", configuration)
+    worker.compile(ticket)
+    policy = TimingPolicy(flush_cache=True, max_samples=2)
+    assert len(worker.run(ticket, math.inf, policy).samples) == 2
+
+
+def test_weights_come_in_the_layout_that_the_candidate_wants(worker: KernelWorker) -> None:
+    space = worker._spaces["conv2d"]
+    plain = argument_shapes(space.module)
+    relaid = {argument_shapes(space.replay(c).schedule.mod)[1] for c in some(worker, "conv2d", 8)}
+    assert len(relaid) > 1
+    assert all(math.prod(shape) == math.prod(plain[1][0]) for shape, _ in relaid)
+    inputs = Arguments(plain, device_of(Target(HERE)))
+    for shape, dtype in relaid:
+        views = inputs.views([plain[0], (shape, dtype), *plain[2:]])
+        assert tuple(views[1].shape) == shape
+    padded = ((16, 64), "float32")
+    assert tuple(inputs.views([*plain[:2], padded, plain[3]])[2].shape) == (16, 64)
+
+
+def test_a_single_run_and_many_agree(worker: KernelWorker) -> None:
+    space = worker._spaces["conv2d"]
+    [configuration] = some(worker, "conv2d", 1)
+    kernel = compile_candidate(space.replay(configuration).schedule.mod, space.target)
+    inputs = Arguments(argument_shapes(space.module), device_of(space.target))
+    run = kernel.timer(inputs.views(kernel.shapes), flush=False)
+    single, many = min(run(1) for _ in range(50)), min(run(20) for _ in range(10))
+    assert single == pytest.approx(many, rel=0.5)
+
+
+# -- judging
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_right_kernels_have_tiny_errors(worker: KernelWorker, name: str) -> None:
+    judged = worker.judge(name, some(worker, name, 3), rounds=2, round_secs=0.0005)
+    assert len(judged) == 4
+    assert judged[0].error == 0.0
+    assert [kernel.message for kernel in judged] == [""] * 4
+    assert max(kernel.error for kernel in judged) < 1e-5
+    assert all(len(kernel.samples) == 2 for kernel in judged)
+    assert all(0 < secs < 1 for kernel in judged for secs in kernel.samples)
+
+
+def dense_with_a_wrong_column() -> IRModule:
+    data = te.placeholder((16, 32), name="data")
+    weight = te.placeholder((48, 32), name="weight")
+    k = te.reduce_axis((0, 32), "k")
+
+    def right_but_for_one(i: Any, j: Any) -> Any:
+        source = te.if_then_else(j == 7, j - 1, j)
+        return te.sum(data[i, k] * weight[source, k], k)
+
+    output = te.compute((16, 48), right_but_for_one)
+    function = te.create_prim_func([data, weight, output]).with_attr("global_symbol", "main")
+    return IRModule({"main": function})
+
+
+def test_a_wrong_kernel_has_a_large_error(
+    worker: KernelWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = TracedSpace(dense_with_a_wrong_column(), Target(HERE))
+    [configuration] = wrong.design.configurations(wrong.design.sample(1, np.random.default_rng(0)))
+    monkeypatch.setattr(worker._spaces["dense"], "replay", wrong.replay)
+    _, judged = worker.judge("dense", [configuration], rounds=1, round_secs=0.0005)
+    assert judged.error > 0.1
+    assert judged.message == ""
+
+
+def test_a_finalists_failure_is_its_own(worker: KernelWorker) -> None:
+    [right] = some(worker, "dense", 1)
+    impossible = Configuration(77, ())
+    judged = worker.judge("dense", [impossible, right], rounds=1, round_secs=0.0005)
+    assert [kernel.message.partition(":")[0] for kernel in judged] == ["", "RejectedError", ""]
+    assert math.isnan(judged[1].error)
+    assert judged[1].samples == ()
+    assert judged[2].error < 1e-5
+
+
+def test_rounds_are_interleaved_and_the_slow_run_once() -> None:
+    calls = []
+
+    def contestant(name: str, secs: float) -> Contestant:
+        def run(number: int) -> float:
+            calls.append((name, number))
+            return secs
+
+        return Contestant(run, secs, 0.0)
+
+    failed = Contestant(None, math.inf, math.nan, "failed")
+    contestants = [contestant("fast", 0.001), failed, contestant("slow", 3.0)]
+    contestants.append(contestant("middling", 0.1))
+    samples = _interleave(contestants, rounds=3, round_secs=0.01)
+    assert samples == [(0.001,) * 3, (), (3.0,), (0.1,) * 3]
+    assert calls == [("fast", 10), ("middling", 1)] * 3
+
+
+# -- inputs and outputs
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "expected"),
+    [
+        ([1.0, -4.0], [1.0, -4.0], 0.0),
+        ([1.0, -4.4], [1.0, -4.0], 0.1),
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([1.0, 0.0], [0.0, 0.0], 1e30),
+        ([], [], 0.0),
+    ],
+)
+def test_difference_is_relative_to_the_largest_value(
+    mine: list[float], theirs: list[float], expected: float
+) -> None:
+    assert difference([np.array(mine)], [np.array(theirs)]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_cannot_be_compared(value: float) -> None:
+    assert math.isnan(difference([np.array([value, 1.0])], [np.array([1.0, 1.0])]))
+    assert math.isnan(difference([np.array([value])], [np.array([value])]))
+
+
+def test_the_worst_output_counts() -> None:
+    right, wrong = np.array([10.0]), np.array([0.3])
+    assert difference([right, wrong, right], [right, right, right]) == pytest.approx(0.97)
+    with pytest.raises(ValueError, match="longer"):
+        difference([right], [right, right])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
+def test_random_floats(dtype: str) -> None:
+    array = random_array((1000,), dtype, np.random.default_rng(0))
+    assert str(array.dtype) == dtype
+    values = array.astype(np.float64)
+    assert -1 <= values.min() < -0.9
+    assert 0.9 < values.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"), [("bool", [0, 1]), ("int8", [0, 1]), ("uint8", [0, 1]), ("int64", [0])]
+)
+def test_random_integers_are_safe_as_indices(dtype: str, values: list[int]) -> None:
+    array = random_array((10, 10), dtype, np.random.default_rng(0))
+    assert str(array.dtype) == dtype
+    assert sorted(set(array.astype(int).ravel().tolist())) == values
