@@ -50,7 +50,8 @@ def judge(measurer: LocalMeasurer, task: Task, history: History) -> Verdict:
     ran.sort(key=lambda outcome: outcome.seconds)
     finalists = [outcome.configuration for outcome in ran[:FINALISTS]]
     try:
-        return decide(finalists, measurer.judge(task, finalists, _ROUNDS, _ROUND_SECS))
+        judged = measurer.judge(task, finalists, _ROUNDS, _ROUND_SECS, TOLERANCE)
+        return decide(finalists, judged)
     except Failed as failure:
         reason = f"the final comparison failed ({failure.status.value}): {failure}"
         return Verdict(None, math.inf, math.inf, (reason,))

@@ -100,7 +100,7 @@ def test_judging_finds_wrong_outputs_and_failures(
     measurer = LocalMeasurer(faulty_pool, timeouts=TIMEOUTS, lock=lock)
     wrong, raising, right = batch[1], batch[3], batch[7]
     judged = measurer.judge(dense_task, [wrong, raising, right], rounds=2, round_secs=0.002)
-    assert [len(kernel.samples) for kernel in judged] == [2, 2, 0, 2]
+    assert [len(kernel.samples) for kernel in judged] == [2, 2, 2, 2]
     assert judged[0].error == 0.0
     assert judged[1].error == pytest.approx(0.1)
     assert math.isnan(judged[2].error)

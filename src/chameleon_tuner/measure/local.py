@@ -88,7 +88,12 @@ class LocalMeasurer:
         return [c.outcome for c in candidates if c.outcome is not None]
 
     def judge(
-        self, task: Task, configurations: Sequence[Configuration], rounds: int, round_secs: float
+        self,
+        task: Task,
+        configurations: Sequence[Configuration],
+        rounds: int,
+        round_secs: float,
+        tolerance: float = -1.0,
     ) -> Any:
         """Compare finalists with the untuned kernel in one worker; see `KernelWorker.judge`.
 
@@ -101,7 +106,7 @@ class LocalMeasurer:
         with self._clock.timing("run"), self._lock.running():
             for request in self._loading(task, worker):
                 self._pool.call(worker, request)
-            arguments = (task.key, list(configurations), rounds, round_secs)
+            arguments = (task.key, list(configurations), rounds, round_secs, tolerance)
             return self._pool.call(worker, Request("judge", arguments, self._timeouts.judge))
 
     # -- building

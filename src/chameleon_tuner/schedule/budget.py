@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from chameleon_tuner.errors import UsageError
 
-EFFORTS = {"quick": 32, "standard": 128, "full": 512}
+EFFORTS = {"quick": 64, "standard": 192, "full": 768}
 """Trials a task, on average, of each preset; the scheduler gives them where they gain most."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
