@@ -15,12 +15,17 @@ from chameleon_tuner.task import Task
 class Progress(Observer, Protocol):
     """Is told of every step of a run, in this order; must not raise."""
 
-    def begin(self, model: str, tasks: Sequence[Task], scheduler: GradientScheduler) -> None:
-        """The search begins."""
+    def begin(
+        self, model: str, tasks: Sequence[Task], scheduler: GradientScheduler, recorded: int
+    ) -> None:
+        """The search begins, in its folder; `recorded` trials of it were measured before."""
         ...
 
-    def finishing(self) -> None:
-        """The search is over; finalists are compared and the model is compiled."""
+    def finishing(self, compared: int, tasks: int) -> None:
+        """The search is over; the fastest kernels of so many tasks were compared with the untuned.
+
+        Told before the first task and after each; what follows is compiling the model.
+        """
         ...
 
     def done(self, result: Result) -> None:
@@ -31,13 +36,15 @@ class Progress(Observer, Protocol):
 class Silent:
     """Shows nothing."""
 
-    def begin(self, model: str, tasks: Sequence[Task], scheduler: GradientScheduler) -> None:
+    def begin(
+        self, model: str, tasks: Sequence[Task], scheduler: GradientScheduler, recorded: int
+    ) -> None:
         """See `Progress.begin`."""
 
     def batch_done(self, task: Task, outcomes: Sequence[Outcome], search: TaskSearch) -> None:
         """See `Observer.batch_done`."""
 
-    def finishing(self) -> None:
+    def finishing(self, compared: int, tasks: int) -> None:
         """See `Progress.finishing`."""
 
     def done(self, result: Result) -> None:

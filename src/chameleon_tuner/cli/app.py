@@ -1,0 +1,69 @@
+"""The command `chameleon`: its subcommands, and how every one of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from chameleon_tuner.cli import failures
+from chameleon_tuner.cli.run import run
+from chameleon_tuner.cli.tasks import tasks
+from chameleon_tuner.cli.tune import tune
+from chameleon_tuner.cli.zoo import zoo
+
+DEBUG = "CHAMELEON_DEBUG"
+"""Environment variable: 1 shows the traceback of every error."""
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(package_name="chameleon-tuner", prog_name="chameleon")
+@click.pass_context
+def chameleon(context: click.Context) -> None:
+    r"""Tune deep networks for the machine they run on.
+
+    \b
+    chameleon zoo resnet18 --out resnet18.onnx    a network to try it on
+    chameleon tune resnet18.onnx --out tuned/     tune it: the main job
+    chameleon run tuned/ --bench                  its latency
+
+    Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 130 interrupted.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for _command in (tune, tasks, run, zoo):
+    chameleon.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, `sys.argv` without another one; the exit code."""
+    try:
+        code = chameleon.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="chameleon",
+            standalone_mode=False,
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        _forget_stdout()
+        return failures.BROKEN_PIPE
+    except (Exception, KeyboardInterrupt) as error:
+        failure = failures.of(error)
+        if failure is None or os.environ.get(DEBUG) == "1":
+            raise
+        click.echo(failure.line, err=True)
+        return failure.code
+
+
+def _forget_stdout() -> None:
+    """Whoever read it is gone: what is left in its buffer must not fail again at the exit."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - no path
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -1,0 +1,89 @@
+"""`chameleon tasks`: what would be tuned."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chameleon_tuner.cli.native import NativeMessages
+from chameleon_tuner.cli.options import parse_shapes, shape_option, target_option
+
+if TYPE_CHECKING:
+    from chameleon_tuner.task import Task
+
+
+@click.command()
+@click.argument("model")
+@target_option
+@shape_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def tasks(model: str, target: str, shapes: Sequence[str], as_json: bool) -> None:
+    """List the tuning tasks of MODEL, an ONNX file: its distinct kernels.
+
+    For every one its name, the shapes of its arguments, the floating-point operations of one
+    call, the calls of it in the network, and its design space: how many configurations in how
+    many sketches. Needs no device of the target.
+    """
+    given = parse_shapes(shapes)
+    with NativeMessages():
+        found = _extract(model, target, given)
+    if as_json:
+        click.echo(json.dumps([_plain(task) for task in found], indent=2))
+    else:
+        _print_table(found)
+
+
+def _extract(model: str, target: str, shapes: dict[str, tuple[int, ...]]) -> Sequence[Task]:
+    from chameleon_tuner.machine import usable_cores
+    from chameleon_tuner.tvm import prepare, targets
+
+    threads = usable_cores()
+    resolved = targets.resolve_target(target, threads)
+    return prepare.prepare(prepare.open_model(model, shapes), resolved, threads).tasks
+
+
+def _plain(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "arguments": list(task.arguments),
+        "flops": task.flops,
+        "weight": task.weight,
+        "space": task.space.count,
+        "sketches": len(task.space.sketches),
+    }
+
+
+def _arguments(each: Sequence[str]) -> str:
+    """Shapes and dtypes; the dtype once where it is that of all."""
+    dtypes = {argument.rpartition(" ")[2] for argument in each}
+    if len(dtypes) != 1:
+        return ", ".join(each)
+    return f"{', '.join(argument.rpartition(' ')[0] for argument in each)} {dtypes.pop()}"
+
+
+def _print_table(found: Sequence[Task]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from chameleon_tuner.report.numbers import plural, quantity, size
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("task", no_wrap=True)
+    table.add_column("arguments, the output last", overflow="fold")
+    for title in ("FLOP", "calls", "space", "sketches"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for task in sorted(found, key=lambda task: -task.weight * task.flops):
+        numbers = (quantity(task.flops), task.weight, size(task.space.count))
+        sketches = len(task.space.sketches)
+        arguments = _arguments(task.arguments)
+        table.add_row(task.name, arguments, *map(str, numbers), str(sketches))
+    # A file or a pipe gets every row on one line.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, highlight=False).print(table)
+    work = sum(task.weight * task.flops for task in found)
+    calls = sum(task.weight for task in found)
+    click.echo(f"{plural(len(found), 'task')}, {plural(calls, 'call')}, {quantity(work)}FLOP")

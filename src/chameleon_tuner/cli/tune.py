@@ -1,0 +1,83 @@
+"""`chameleon tune`: the main job."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chameleon_tuner.cli.failures import StoppedError
+from chameleon_tuner.cli.native import NativeMessages
+from chameleon_tuner.cli.options import parse_shapes, shape_option, target_option
+
+# What is known by name, and the defaults: their homes take too long to import for a help text. A
+# test compares.
+EFFORTS = "quick, standard or full: 32, 128 or 512 trials a task on average"
+RECIPES = "chameleon, chameleon-paper, autotvm, evolutionary, random"
+EXPLORERS = "annealing, descent, evolutionary, mixed, ppo, ppo-paper, random"
+SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the result.")
+@click.option("--effort", default="standard", metavar="EFFORT", help=f"{EFFORTS}.")
+@click.option("--trials", type=int, metavar="N", help="Of all tasks, in place of the effort's.")
+@click.option("--time-budget", metavar="TIME", help="Of the whole run, such as 90s, 10m or 1h30m.")
+@click.option("--seed", default=0, metavar="N", help="Of the search.")
+@click.option("--recipe", default="chameleon", metavar="NAME", help=f"How to search: {RECIPES}.")
+@click.option("--explorer", metavar="NAME", help=f"In place of the recipe's: {EXPLORERS}.")
+@click.option("--sampler", metavar="NAME", help=f"In place of the recipe's: {SAMPLERS}.")
+@target_option
+@shape_option
+@click.option("--quiet", "-q", is_flag=True, help="Show nothing but errors.")
+def tune(model: str, out: str, shapes: Sequence[str], quiet: bool, **chosen: Any) -> None:
+    """Tune MODEL, an ONNX file, for this machine.
+
+    The folder gets the tuned library, summary.json, report.md and the records of everything that
+    was measured. Interrupt it as you like: the same command goes on where it was, and measures
+    nothing twice.
+    """
+    given = {**chosen, "shapes": parse_shapes(shapes) or None}
+    try:
+        with NativeMessages() as messages:
+            lines = _tuned(model, Path(out), given, messages, quiet)
+    except KeyboardInterrupt:
+        raise StoppedError("interrupted before anything new was measured") from None
+    if not quiet:
+        click.echo("\n".join(_wrapped(lines)))
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    """Lines that a terminal does not break within words; a file gets them as they are."""
+    if not sys.stdout.isatty():
+        return list(lines)
+    width = shutil.get_terminal_size().columns
+    wrap = partial(textwrap.wrap, width=width, subsequent_indent="    ", break_long_words=False)
+    return [part for line in lines for part in wrap(line, break_on_hyphens=False)]
+
+
+def _tuned(
+    model: str, out: Path, given: Mapping[str, Any], messages: NativeMessages, quiet: bool
+) -> list[str]:
+    """Tune; the closing summary."""
+    from chameleon_tuner.cli.attend import Attendant, view
+    from chameleon_tuner.report.closing import closing_lines
+    from chameleon_tuner.stopwatch import Stopwatch
+    from chameleon_tuner.tuner import Options, run
+
+    options, clock = Options(**given), Stopwatch(from_process_start=True)
+    options.check()  # before anything is shown
+    with view(messages.terminal, model, options, clock, quiet=quiet) as shown:
+        attendant = Attendant(shown, messages, out)
+        try:
+            result = run(model, out, options, attendant, clock)
+        except KeyboardInterrupt:
+            raise StoppedError(attendant.interruption()) from None
+    return closing_lines(result, attendant.recorded or 0)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import pytest
+
+from chameleon_tuner.testing.models import tiny_network
+
+TRIALS = 24
+
+Chameleon = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@dataclass(frozen=True)
+class TunedRun:
+    """What `chameleon tune tiny.onnx --trials 24` left."""
+
+    model: Path
+    folder: Path
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that is tuned in seconds."""
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    onnx.save(tiny_network(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def chameleon() -> Chameleon:
+    """Run the command in a process of its own."""
+
+    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "chameleon_tuner", *map(str, arguments)]
+        given: dict[str, object] = {"capture_output": True, "text": True, "timeout": 300, **options}
+        return subprocess.run(command, **given)  # type: ignore[call-overload]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tuned_run(
+    tiny_onnx: Path, chameleon: Chameleon, tmp_path_factory: pytest.TempPathFactory
+) -> TunedRun:
+    """A real run, shared by all tests: nobody writes into its folder."""
+    folder = tmp_path_factory.mktemp("tuned") / "folder"
+    done = chameleon("tune", tiny_onnx, "--out", folder, "--trials", str(TRIALS))
+    assert done.returncode == 0, done.stderr
+    return TunedRun(tiny_onnx, folder, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def tuned_folder(tuned_run: TunedRun) -> Path:
+    """The folder of `tuned_run`."""
+    return tuned_run.folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_colours() -> None:
+    """What is printed does not depend on where the tests run."""
+    for name in ("FORCE_COLOR", "CHAMELEON_DEBUG", "COLUMNS", "LINES"):
+        os.environ.pop(name, None)
