@@ -57,6 +57,9 @@ def search(
     while (task := scheduler.next()) is not None:
         mine = searches[task.key]
         history, rng = mine.history, mine.rng
+        if not mine.model.fitted:
+            with clock.timing("fit"):
+                mine.model.fit(history)  # like tasks may have told it something by now
         with clock.timing("explore"):
             candidates = mine.explorer.propose(task.space, mine.model, history, rng)
         with clock.timing("sample"):

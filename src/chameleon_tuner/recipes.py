@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from chameleon_tuner.cost.base import Surrogate
+from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.explore.annealing import AnnealingExplorer
@@ -35,15 +36,24 @@ class Recipe:
         name: of the recipe; parts that were overridden are named behind it.
         explorer: makes an explorer for one task.
         sampler: chooses what is measured.
-        surrogate: makes the cost model of one task.
+        surrogate: makes the cost model of one task, given what all tasks of the network share.
         batch: the plan: most candidates measured at once.
     """
 
     name: str
     explorer: Callable[[], Explorer]
     sampler: Callable[[], Sampler]
-    surrogate: Callable[[DesignSpace], Surrogate] = TreeSurrogate
+    surrogate: Callable[[DesignSpace, SharedRecords], Surrogate]
     batch: int = 64
+
+
+def _alone(space: DesignSpace, shared: SharedRecords) -> Surrogate:
+    """A model that knows nothing of other tasks, as in AutoTVM and the paper."""
+    return TreeSurrogate(space)
+
+
+def _sharing(space: DesignSpace, shared: SharedRecords) -> Surrogate:
+    return TreeSurrogate(space, shared=shared)
 
 
 def _mixed() -> Explorer:
@@ -83,11 +93,11 @@ SAMPLERS: Mapping[str, Callable[[], Sampler]] = {
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("chameleon", EXPLORERS["mixed"], SAMPLERS["spread"], batch=16),
-        Recipe("chameleon-paper", EXPLORERS["ppo-paper"], SAMPLERS["adaptive"]),
-        Recipe("autotvm", EXPLORERS["annealing"], SAMPLERS["diverse"]),
-        Recipe("evolutionary", EXPLORERS["evolutionary"], SAMPLERS["greedy"]),
-        Recipe("random", EXPLORERS["random"], SAMPLERS["take-all"]),
+        Recipe("chameleon", EXPLORERS["mixed"], SAMPLERS["spread"], _sharing, batch=16),
+        Recipe("chameleon-paper", EXPLORERS["ppo-paper"], SAMPLERS["adaptive"], _alone),
+        Recipe("autotvm", EXPLORERS["annealing"], SAMPLERS["diverse"], _alone),
+        Recipe("evolutionary", EXPLORERS["evolutionary"], SAMPLERS["greedy"], _alone),
+        Recipe("random", EXPLORERS["random"], SAMPLERS["take-all"], _alone),
     )
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.errors import NothingMeasuredError, UsageError
 from chameleon_tuner.finish import Deployed, deploy, judge, record_environment, summarize
 from chameleon_tuner.folder import RECORDS, check_folder, make_folder
@@ -23,10 +24,12 @@ from chameleon_tuner.measure.remembering import Remembering
 from chameleon_tuner.progress import Progress, Silent
 from chameleon_tuner.recipes import Recipe, resolve_recipe
 from chameleon_tuner.records import RecordStore, RunInfo
+from chameleon_tuner.report.markdown import write_report
 from chameleon_tuner.result import Result
 from chameleon_tuner.schedule import Budget, GradientScheduler, parse_duration, trials_of
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task
+from chameleon_tuner.winners import Verdict
 
 if TYPE_CHECKING:
     from chameleon_tuner.tvm.prepare import Network
@@ -129,12 +132,12 @@ def run(model: Any, out: Path, options: Options, progress: Progress, clock: Stop
         make_folder(out)
         local = LocalMeasurer(pool, clock=clock)
         searches = _search(network, out, options, recipe, local, progress, clock)
-        progress.finishing()
-        verdicts = {t.key: judge(local, t, searches[t.key].history) for t in network.tasks}
+        verdicts = _judge_all(network.tasks, searches, local, progress)
         deployed: Deployed = deploy(network, verdicts, out, pool, clock)
     histories = {key: searched.history for key, searched in searches.items()}
     result = summarize(network, histories, deployed, out, recipe.name, options.seed, clock)
     result.write()
+    write_report(result)
     progress.done(result)
     return result
 
@@ -149,25 +152,44 @@ def _search(
     clock: Stopwatch,
 ) -> dict[str, TaskSearch]:
     info = RunInfo(network.program.digest, recipe.name, options.seed, {"batch": recipe.batch})
-    searches = {task.key: _task_search(task, recipe, options.seed) for task in network.tasks}
+    shared = SharedRecords()
+    searches = {
+        task.key: _task_search(task, recipe, options.seed, shared) for task in network.tasks
+    }
     budget = options.budget(len(network.tasks), clock)
     scheduler = GradientScheduler(network.tasks, budget, recipe.batch)
     with RecordStore.open(out / RECORDS) as store:
         environment = record_environment(network)
-        measurer = Remembering(local, store, store.begin(info), environment)
+        run_id = store.begin(info)
+        measurer = Remembering(local, store, run_id, environment)
         local.known = measurer.known
-        progress.begin(network.program.name, network.tasks, scheduler)
+        recorded = sum(store.count(run_id).values())
+        progress.begin(network.program.name, network.tasks, scheduler, recorded)
         search(scheduler, searches, measurer, progress, clock)
     if all(searched.history.best is None for searched in searches.values()):
         raise NothingMeasuredError(_why_nothing(list(searches.values())))
     return searches
 
 
-def _task_search(task: Task, recipe: Recipe, seed: int) -> TaskSearch:
+def _judge_all(
+    tasks: Sequence[Task],
+    searches: Mapping[str, TaskSearch],
+    local: LocalMeasurer,
+    progress: Progress,
+) -> dict[str, Verdict]:
+    verdicts = {}
+    for number, task in enumerate(tasks):
+        progress.finishing(number, len(tasks))
+        verdicts[task.key] = judge(local, task, searches[task.key].history)
+    progress.finishing(len(tasks), len(tasks))
+    return verdicts
+
+
+def _task_search(task: Task, recipe: Recipe, seed: int, shared: SharedRecords) -> TaskSearch:
     """Own generators: what one task draws does not depend on the others."""
     return TaskSearch(
         History(task.space),
-        recipe.surrogate(task.space),
+        recipe.surrogate(task.space, shared),
         recipe.explorer(),
         recipe.sampler(),
         np.random.default_rng([seed, zlib.crc32(task.key.encode())]),

@@ -207,6 +207,11 @@ class DesignSpace:
     def _encoder(self) -> Encoder:
         return Encoder(self.sketches, self.alignment)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the columns of `encode` are; like spaces have the same, whatever their sizes."""
+        return tuple(self._encoder.names)
+
     def encode(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """Features for cost models and clustering: float32 (n, d). See `Encoder`."""
         return self._encoder(rows)
