@@ -1,1 +1,4 @@
-"""Explorers: many candidates from the cost model, none from the hardware."""
+"""Explorers: many candidates from the cost model, none from the hardware.
+
+The PPO agent is in `chameleon_tuner.explore.ppo`.
+"""

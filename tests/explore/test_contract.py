@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from chameleon_tuner.explore.annealing import AnnealingConfig, AnnealingExplorer
+from chameleon_tuner.explore.base import Explorer
+from chameleon_tuner.explore.descent import DescentExplorer
+from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer
+from chameleon_tuner.explore.mixed import MixedExplorer
+from chameleon_tuner.explore.ppo import PAPER, TUNED, PPOExplorer
+from chameleon_tuner.explore.random import RandomExplorer
+from chameleon_tuner.testing.explorer_contract import ExplorerContract, Factory
+
+
+def mixture() -> Explorer:
+    return MixedExplorer([DescentExplorer(), EvolutionaryExplorer(), RandomExplorer(64)])
+
+
+class TestRandom(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return RandomExplorer
+
+
+class TestAnnealing(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return partial(AnnealingExplorer, AnnealingConfig(iterations=20))
+
+
+class TestEvolutionary(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return EvolutionaryExplorer
+
+
+class TestDescent(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return DescentExplorer
+
+
+class TestMixed(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return mixture
+
+
+class TestPaperPPO(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return partial(PPOExplorer, replace(PAPER, max_steps=2))
+
+
+class TestTunedPPO(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return partial(PPOExplorer, replace(TUNED, episodes=2, max_steps=3))
