@@ -15,6 +15,7 @@ from chameleon_tuner.errors import LibraryError
 from chameleon_tuner.history import History
 from chameleon_tuner.machine import cpu_name
 from chameleon_tuner.measure.local import LocalMeasurer
+from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Status
 from chameleon_tuner.measure.pool import WorkerPool
 from chameleon_tuner.measure.worker import Request
@@ -81,41 +82,47 @@ def deploy(
 ) -> Deployed:
     """Build the tuned library and compare it with the untuned one, and with onnxruntime.
 
-    A tuned model that computes something else is not deployed: the folder then holds the
-    untuned kernels, and the result says that nothing was verified.
+    A tuned model that computes something else, or is not faster as a whole, is not deployed:
+    the folder then holds what TVM makes of the model without tuning, and the result says so.
     """
+    from chameleon_tuner.tvm.build import build_libraries, drop_untuned, keep_untuned
+
     winners = {
         key: (verdict.winner, verdict.best_secs)
         for key, verdict in verdicts.items()
         if verdict.winner is not None
     }
-    comparison = _build_and_compare(network, winners, folder, pool, clock)
-    if _agrees(comparison):
-        return Deployed(verdicts, comparison, True)
-    dropped = {
-        key: Verdict(None, v.untuned_secs, v.untuned_secs, (*v.refused, "the whole model differs"))
-        for key, v in verdicts.items()
-    }
-    comparison = _build_and_compare(network, {}, folder, pool, clock)
-    return Deployed(dropped, comparison, _agrees(comparison))
-
-
-def _agrees(comparison: Comparison) -> bool:
-    return all(error <= TOLERANCE for error in comparison.errors.values())
-
-
-def _build_and_compare(
-    network: Network,
-    winners: Mapping[str, tuple[Configuration, float]],
-    folder: Path,
-    pool: WorkerPool,
-    clock: Stopwatch,
-) -> Comparison:
-    from chameleon_tuner.tvm.build import UNTUNED, build_libraries
-    from chameleon_tuner.tvm.deploy import LIBRARY
-
     with clock.timing("build"):
         build_libraries(network, winners, folder)
+    with clock.timing("run"):
+        comparison = _compare(network, folder, pool)
+        reason = _why_not(comparison)
+        if reason:
+            keep_untuned(folder)
+            comparison = _compare(network, folder, pool)
+            verdicts = {key: verdict.dropped(reason) for key, verdict in verdicts.items()}
+    drop_untuned(folder)
+    return Deployed(verdicts, comparison, not _wrong(comparison))
+
+
+def _why_not(comparison: Comparison) -> str:
+    """Why a tuned model is not deployed; empty if it is."""
+    latency = comparison.latency_secs
+    if _wrong(comparison):
+        return "the outputs of the whole tuned model differ"
+    if latency["tuned"] >= latency["untuned"]:
+        return "the whole tuned model is not faster"
+    return ""
+
+
+def _wrong(comparison: Comparison) -> bool:
+    return not all(error <= TOLERANCE for error in comparison.errors.values())
+
+
+def _compare(network: Network, folder: Path, pool: WorkerPool) -> Comparison:
+    from chameleon_tuner.tvm.build import UNTUNED
+    from chameleon_tuner.tvm.deploy import LIBRARY
+
     onnx = network.program.onnx_path
     arguments = (
         str(folder / LIBRARY),
@@ -123,15 +130,13 @@ def _build_and_compare(
         str(onnx) if onnx else None,
         network.threads,
     )
-    with clock.timing("run"):
-        pool.replenish()
-        request = Request("compare", arguments, _COMPARE_TIMEOUT_SECS)
+    pool.replenish()
+    request = Request("compare", arguments, _COMPARE_TIMEOUT_SECS)
+    with MachineLock().running():
         try:
             comparison: Comparison = pool.call(pool.workers[0], request)
         except Failed as failure:
             raise LibraryError(f"the tuned library does not run: {failure}") from None
-    for leftover in folder.glob(f"{Path(UNTUNED).stem}.*"):
-        leftover.unlink()
     return comparison
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from chameleon_tuner.errors import OutputError
+from chameleon_tuner.errors import ModelError, OutputError
 from chameleon_tuner.records import RecordStore
 
 RECORDS = "records.db"
@@ -18,15 +19,14 @@ def check_folder(folder: Path, digest: str) -> None:
         digest: of the model; see `chameleon_tuner.tvm.frontend.Program`.
 
     Raises:
-        OutputError: it is no folder, or holds something else.
+        OutputError: it holds something else.
         RecordsError: its records cannot be read.
     """
     if not folder.exists():
         return
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give --out a folder")
-    if (folder / RECORDS).exists():
-        with RecordStore.open(folder / RECORDS) as store:
+    records = folder / RECORDS
+    if records.exists() and records.stat().st_size:
+        with RecordStore.open(records) as store:
             others = [run for run in store.runs() if run.info.model != digest]
         if others:
             raise OutputError(
@@ -35,6 +35,19 @@ def check_folder(folder: Path, digest: str) -> None:
             )
     elif any(folder.iterdir()):
         raise OutputError(f"{folder} is not empty and holds no run; give another --out")
+
+
+def check_places(model: Any, folder: Path) -> None:
+    """What can be known of the model's file and the folder at once, before anything is loaded.
+
+    Raises:
+        ModelError: the model is a path where no file is.
+        OutputError: the folder is a file.
+    """
+    if isinstance(model, str | Path) and not Path(model).is_file():
+        raise ModelError(f"{model}: no such file; give the path of an ONNX model")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; give --out a folder")
 
 
 def make_folder(folder: Path) -> None:

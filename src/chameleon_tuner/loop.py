@@ -63,7 +63,7 @@ def search(
         with clock.timing("explore"):
             candidates = mine.explorer.propose(task.space, mine.model, history, rng)
         with clock.timing("sample"):
-            rows = mine.sampler.select(candidates, history, scheduler.plan(), rng)
+            rows = mine.sampler.select(candidates, history, scheduler.plan(task), rng)
             batch = task.space.configurations(rows)
         outcomes = measurer.measure(task, batch, history.best_secs)
         fresh = history.extend(outcomes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import time
 from pathlib import Path
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
@@ -52,6 +53,19 @@ def thread_environment(threads: int) -> dict[str, str]:
     """
     bound = _allowed_cpus() == set(range(os.cpu_count() or 1))
     return {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": "1" if bound else "0"}
+
+
+def process_age_secs() -> float:
+    """Seconds since this process started; 0 where the system does not tell.
+
+    From the kernel's own clock: psutil's creation time rests on a boot time in whole seconds.
+    """
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of the file
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:

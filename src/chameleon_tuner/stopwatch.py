@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-import psutil
+from chameleon_tuner.machine import process_age_secs
 
 ACTIVITIES = ("explore", "sample", "fit", "build", "run")
 
@@ -25,7 +25,7 @@ class Stopwatch:
     def __init__(self, *, from_process_start: bool = False) -> None:
         self._begin = time.perf_counter()
         if from_process_start:
-            self._begin -= max(0.0, time.time() - psutil.Process().create_time())
+            self._begin -= process_age_secs()
         self._spent = dict.fromkeys(ACTIVITIES, 0.0)
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.errors import NothingMeasuredError, UsageError
 from chameleon_tuner.finish import Deployed, deploy, judge, record_environment, summarize
-from chameleon_tuner.folder import RECORDS, check_folder, make_folder
+from chameleon_tuner.folder import RECORDS, check_folder, check_places, make_folder
 from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch, search
 from chameleon_tuner.machine import thread_environment, usable_cores
@@ -120,6 +120,7 @@ def tune(
 def run(model: Any, out: Path, options: Options, progress: Progress, clock: Stopwatch) -> Result:
     """See `tune`; the command line brings a clock that counts from the start of the process."""
     recipe = options.check()
+    check_places(model, out)
     threads = usable_cores()
     # The workers' process loads TVM while this one does.
     with WorkerPool(options.handler, threads, thread_environment(threads)) as pool:

@@ -55,6 +55,10 @@ class Verdict:
     untuned_secs: float
     refused: tuple[str, ...] = ()
 
+    def dropped(self, reason: str) -> Verdict:
+        """The verdict when no winner is deployed after all."""
+        return Verdict(None, self.untuned_secs, self.untuned_secs, (*self.refused, reason))
+
 
 def decide(finalists: Sequence[Configuration], judged: Sequence[JudgedKernel]) -> Verdict:
     """Choose among finalists that were compared with the untuned kernel.

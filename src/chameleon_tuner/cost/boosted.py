@@ -1,8 +1,8 @@
 """A bagged ensemble of gradient-boosted trees: XGBoost's, as the outputs of one booster.
 
 An explorer asks for predictions hundreds of times a round, and there it counts: with as many
-trees, 512 predictions take 1.5 ms with XGBoost and 5.8 ms with LightGBM, a fit to 200 records 55
-and 40 ms; the rank correlation on held-out convolutions is the same within 0.01
+trees, 512 predictions take 1.5 ms with XGBoost and 5.8 ms with LightGBM, a fit to 180 records 40
+and 53 ms; the rank correlation on held-out convolutions is the same within 0.01
 (`benchmarks/cost_model.py`, one thread).
 """
 

@@ -109,7 +109,7 @@ class Board:
         trials, begin_secs = self._fresh_begin
         pace = (self._batch_end_secs - begin_secs) / max(1, self.trials - trials)
         left = self.total - self.trials
-        after_this_batch = left - max(0, self._scheduler.plan())
+        after_this_batch = left - self._scheduler.batch
         since_secs = self._clock.total() - self._batch_end_secs
         return max(0.0, pace * after_this_batch, pace * left - since_secs)
 

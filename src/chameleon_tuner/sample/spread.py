@@ -23,9 +23,11 @@ class SpreadSampler:
     """
 
     beta: float = 1.0
+    """Weight of the deviation. In simulated searches on a landscape fitted to the recorded
+    convolutions 1 and 2 do alike, 0.3 is worse where the explorer's candidates are much alike."""
     reach: float = 0.5
     """Distance at which the correlation of two candidates is exp(-1/2), in units of the
-    candidates' median distance."""
+    candidates' median distance; 0.3 and 1 do no better in the same simulations."""
     noise: float = 0.1
     """Variance of a measurement over that of a prediction."""
     most: int = 512

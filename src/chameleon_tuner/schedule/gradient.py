@@ -82,6 +82,10 @@ class GradientScheduler:
         budget: of all tasks together.
         batch: trials asked for at once.
         parameters: how gains are estimated.
+
+    Attributes:
+        batch: as given.
+        standings: how far each task is, by its key.
     """
 
     def __init__(
@@ -92,7 +96,8 @@ class GradientScheduler:
         parameters: ScheduleParameters | None = None,
     ) -> None:
         self._parameters = parameters or ScheduleParameters()
-        self._budget, self._batch = budget, batch
+        self._budget, self.batch = budget, batch
+        self._first = max(1, min(batch, budget.trials // max(1, len(tasks))))
         by_work = sorted(tasks, key=lambda task: (-task.weight * task.flops, task.name))
         self.standings = {task.key: Standing(task) for task in by_work}
 
@@ -103,16 +108,20 @@ class GradientScheduler:
         open_ = [s for s in self.standings.values() if not s.done(self._parameters)]
         if not open_:
             return None
-        gains = [standing.gain_per_trial(self._parameters, self._batch) for standing in open_]
+        gains = [standing.gain_per_trial(self._parameters, self.batch) for standing in open_]
         return open_[gains.index(max(gains))].task
 
     def trials_left(self) -> int:
         """How many trials the budget still has."""
         return self._budget.trials - sum(s.trials for s in self.standings.values())
 
-    def plan(self) -> int:
-        """How many trials the next batch may have."""
-        return min(self._batch, self.trials_left())
+    def plan(self, task: Task) -> int:
+        """How many trials the next batch of a task may have.
+
+        Its first batch is small where the budget is: every task gets its share.
+        """
+        batch = self.batch if self.standings[task.key].trials else self._first
+        return min(batch, self.trials_left())
 
     def observe(self, task: Task, measured: int, best_secs: float, *, exhausted: bool) -> None:
         """Learn what a batch brought.

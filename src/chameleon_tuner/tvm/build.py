@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import tvm
 
 from chameleon_tuner.errors import OutputError
 from chameleon_tuner.space import Configuration
-from chameleon_tuner.tvm.database import export_database
+from chameleon_tuner.tvm.database import RECORDS, WORKLOADS, export_database
 from chameleon_tuner.tvm.deploy import LIBRARY, Manifest, weights_path
 from chameleon_tuner.tvm.lower import Compiled, apply_winners, finish, untuned
 from chameleon_tuner.tvm.prepare import Network
@@ -36,6 +37,20 @@ def build_libraries(
     _export(untuned(network.program.module, network.target), folder / UNTUNED)
     Manifest.of(network.program, network.target, network.threads).write(folder)
     export_database(folder, network.spaces, winners)
+
+
+def keep_untuned(folder: Path) -> None:
+    """Deploy the untuned library in place of the tuned one, and no schedules."""
+    shutil.copyfile(weights_path(folder / UNTUNED), weights_path(folder / LIBRARY))
+    shutil.copyfile(folder / UNTUNED, folder / LIBRARY)
+    for name in (WORKLOADS, RECORDS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def drop_untuned(folder: Path) -> None:
+    """Remove the library that the tuned one was compared with."""
+    (folder / UNTUNED).unlink(missing_ok=True)
+    weights_path(folder / UNTUNED).unlink(missing_ok=True)
 
 
 def _export(compiled: Compiled, path: Path) -> None:

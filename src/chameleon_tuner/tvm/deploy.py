@@ -104,12 +104,14 @@ class Library:
         # Read by TVM when its thread pool starts, at the first kernel of the process.
         os.environ["TVM_NUM_THREADS"] = str(self.manifest.threads)
         self._device = device_of(Target(dict(self.manifest.target)))
-        if not (folder / file).is_file():
-            raise LibraryError(f"{folder / file} is missing; tune the model again")
         self._weights = _load_weights(folder / file, self._device)
-        self._machine = relax.VirtualMachine(
-            tvm.runtime.load_module(str(folder / file)), self._device
-        )
+        try:
+            code = tvm.runtime.load_module(str(folder / file))
+            self._machine = relax.VirtualMachine(code, self._device)
+        except Exception:
+            raise LibraryError(
+                f"{folder / file} is missing or damaged; tune the model again"
+            ) from None
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Outputs by name for inputs by name, NumPy arrays both.

@@ -32,6 +32,15 @@ _LLVM_NAMES = {
 _VECTOR_PREFIXES = ("avx", "sse", "fma", "f16c", "amx", "neon", "sve", "asimd")
 
 
+# What MetaSchedule asks of a CUDA target, where it was named by its architecture alone; every
+# architecture since sm_50 has at least these.
+_CUDA_LIMITS = {
+    "max_threads_per_block": 1024,
+    "max_shared_memory_per_block": 49152,
+    "thread_warp_size": 32,
+}
+
+
 def resolve_target(text: str, threads: int) -> Target:
     """The target that a user means.
 
@@ -47,6 +56,8 @@ def resolve_target(text: str, threads: int) -> Target:
     if text == "cuda":
         return _this_gpu()
     target = _parsed(text)
+    if target.kind.name == "cuda":
+        return Target({**_CUDA_LIMITS, **as_json(target)})
     if target.kind.name != "llvm":
         return target
     _check_cpu(target)
