@@ -141,7 +141,7 @@ def test_a_place_for_outputs_is_looked_for_first(tmp_path: Path, refused: Refuse
 def test_a_folder_without_a_library(tmp_path: Path, copy: Path, refused: Refused) -> None:
     assert "make one with `chameleon tune`" in refused("run", tmp_path / "nowhere")
     (copy / "model.so").unlink()
-    assert "model.so is missing; tune the model again" in refused("run", copy)
+    assert "model.so is missing or damaged; tune the model again" in refused("run", copy)
     (copy / "manifest.json").write_text("{")
     assert "holds no tuned library" in refused("run", copy)
 

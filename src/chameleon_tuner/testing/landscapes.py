@@ -142,15 +142,14 @@ class Bowl:
 class Deceptive:
     """A broad basin that leads to a local optimum, and a narrow ridge from there to the global.
 
-    Two coordinates, u and v, are tied: from the local optimum the score rises only where both
-    move together, as when two tiles have to grow at once to stay in the vector registers. One
-    move of either alone is a loss, so the local optimum beats all of its neighbours and whatever
-    differs from it in one knob. In the other coordinates it is a bowl.
+    From the local optimum the score rises only where a few coordinates move together and nothing
+    else does, as when two tiles have to grow at once to fill the vector registers. One of these
+    moves alone is a loss, so the local optimum beats whatever differs from it in one knob.
 
     Attributes:
         space: a design space.
         start: the row of the local optimum, (1 + width,), canonical.
-        optimum: the row of the global optimum; differs from `start` in u and v, by the same.
+        optimum: the row of the global one; it differs in a few coordinates, in each by the same.
         gap: score of the global optimum over that of the local one.
         slope: score lost a move away from the local optimum.
         cliff: score lost a move off the ridge.

@@ -56,12 +56,14 @@ PAPER = PPOConfig(
     environments=128,  # paper, appendix: 128 starts
     episodes=1,  # published code: one episode and one update a round
     max_steps=500,  # paper, appendix
-    settled=0.75,  # published code; the paper has no early end
-    moves="knob",  # paper, section 3.1: up, stay or down in the list of each knob's values
-    observation="indices",  # paper, section 3.1: the state is a configuration; the scale is ours
-    reward="score",  # paper, section 3.1: the cost model's prediction
+    # Published code; the paper has no early end. Knobs of two values are always at a bound, so an
+    # untrained agent is stopped after 7 to 40 of the 500 steps. None takes all of them.
+    settled=0.75,
+    moves="knob",  # paper: one down, stay, one up for every knob
+    observation="indices",  # paper: the state is a configuration; the scale is ours
+    reward="score",  # paper: the cost model's prediction
     reward_limit=float("inf"),
-    measured_share=0.0,  # paper, section 3.1: random starts
+    measured_share=0.0,  # not mentioned: random starts
     elite_share=0.0,
     learning_rate=1e-3,  # paper, appendix, and code: Adam
     gamma=0.9,  # paper, appendix, and code
@@ -79,27 +81,33 @@ PAPER = PPOConfig(
 """The paper's agent. Its own numbers come first; what it leaves open is its published code's."""
 
 TUNED = PPOConfig(
-    environments=128,
-    episodes=6,
-    max_steps=12,
-    settled=None,
-    moves="boundary",
-    observation="encoding",
-    reward="gain",
-    reward_limit=0.5,
-    measured_share=0.25,
-    elite_share=0.0,
-    learning_rate=3e-3,
-    gamma=0.5,
-    lam=0.95,
-    epochs=3,
-    minibatch=256,
-    clip=0.2,
-    value_weight=0.5,
-    entropy_weight=0.02,
-    gradient_norm=0.5,
-    hidden=64,
-    softmax_temperature=1.0,
-    stay_bias=1.0,
+    environments=128,  # as the paper
+    episodes=6,  # 9,984 predictions and six updates a round: 0.44 s on one core
+    max_steps=12,  # moves from anywhere to a good configuration; 24 with half the updates is worse
+    settled=None,  # episodes are short
+    moves="boundary",  # a step in a list of factorisations leads anywhere, a boundary has a sense
+    observation="encoding",  # gain (see below) after 48 episodes 2.1, of indices 1.8
+    reward="gain",  # what a move did, not how good its start was
+    reward_limit=0.5,  # recorded scores reach -6; without a limit no worse, within the noise
+    measured_share=0.25,  # loop (see below) -0.08 to -0.10; with 0.5 -0.10, with 0 -0.11
+    elite_share=0.0,  # loop -0.08 to -0.10; with 0.25 -0.11, with 0.5 -0.12: it trusts the model
+    learning_rate=3e-3,  # gain in episodes 6 to 11 0.69, with 1e-3 0.30
+    gamma=0.5,  # gain in episodes 6 to 11 0.85, with 0.9 0.69, with 0 0.86 but less in the end
+    lam=0.95,  # GAE's usual value; of little effect at this gamma
+    epochs=3,  # as the paper; with 10 an update takes 4 times as long for a few episodes saved
+    minibatch=256,  # gain in episodes 6 to 11 1.01, with 512 0.86
+    clip=0.2,  # PPO's usual value
+    value_weight=0.5,  # PPO's usual value
+    entropy_weight=0.02,  # 0 to 0.03 differ by less than the noise
+    gradient_norm=0.5,  # PPO's usual value
+    hidden=64,  # gain in episodes 6 to 11 0.69, with 20 0.39
+    softmax_temperature=1.0,  # PPO's usual value
+    stay_bias=1.0,  # gain in episodes 6 to 11 1.60, with 3 0.85: more moves teach more
 )
-"""Ours."""
+"""Measured on the recorded convolution (`testing.landscapes.recorded_landscape`).
+
+"Gain" is the mean score gained in an episode of 12 moves from random starts, one setting varied
+(2 seeds). "Loop" is the mean over 10 rounds of the best score measured, the model refitted after
+each batch of 16 (12 seeds, standard errors 0.005 to 0.016): with an agent that never learns -0.12, with
+annealing -0.12, with random search -0.13.
+"""
