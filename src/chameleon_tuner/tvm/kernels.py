@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tvm
 from tvm.ir import IRModule
-from tvm.s_tir import meta_schedule
+from tvm.s_tir import dlight, meta_schedule
 from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
 from tvm.target import Target
 
@@ -25,6 +25,21 @@ FLUSH_BYTES = 64 * 2**20
 def device_of(target: Target) -> Any:
     """The device that kernels for a target run on."""
     return tvm.runtime.device_from_target(target, 0)
+
+
+def is_gpu(target: Target) -> bool:
+    """Whether kernels for a target are launched on a GPU."""
+    return str(target.kind.name) != "llvm"
+
+
+def launchable(module: IRModule, target: Target) -> IRModule:
+    """The module with TVM's default schedules for kernels without one, where a GPU needs them."""
+    if not is_gpu(target):
+        return module
+    gpu = dlight.gpu
+    rules = [gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()]
+    with target:
+        return dlight.ApplyDefaultSchedule(*rules)(module)
 
 
 def argument_shapes(module: IRModule, *, rewritten: bool = True) -> list[Shape]:
@@ -86,6 +101,11 @@ def compile_candidate(scheduled: IRModule, target: Target) -> Kernel:
     """A kernel that takes re-laid-out weights in their new layout, as it is deployed."""
     stripped = RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(scheduled)
     return Kernel(stripped, target, argument_shapes(scheduled))
+
+
+def compile_untuned(module: IRModule, target: Target) -> Kernel:
+    """The kernel that TVM makes of a task's module without tuning."""
+    return compile_as_is(launchable(module, target), target)
 
 
 def compile_as_is(module: IRModule, target: Target) -> Kernel:

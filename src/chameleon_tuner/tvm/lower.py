@@ -10,20 +10,16 @@ import tvm
 from tvm import relax
 from tvm.ir import IRModule
 from tvm.relax import transform
-from tvm.s_tir import dlight, meta_schedule
+from tvm.s_tir import meta_schedule
 from tvm.target import Target
 
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm.constants import fold_layouts, take_out_weights
+from chameleon_tuner.tvm.kernels import is_gpu, launchable
 from chameleon_tuner.tvm.traces import TracedSpace
 
 CPU_LAYOUTS = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
 """Convolutions with channels innermost vectorise: measured 1.3 times faster than NCHW."""
-
-
-def is_gpu(target: Target) -> bool:
-    """Whether kernels for a target are launched on a GPU."""
-    return str(target.kind.name) != "llvm"
 
 
 def lower(module: IRModule, target: Target) -> IRModule:
@@ -127,17 +123,8 @@ def untuned(module: IRModule, target: Target) -> Compiled:
 
 
 def _compiled(module: IRModule, target: Target) -> Compiled:
-    if is_gpu(target):
-        module = default_schedules(module)
-    module, weights = take_out_weights(module)
+    module, weights = take_out_weights(launchable(module, target))
     return Compiled(relax.build(module, target=target, relax_pipeline=_finalize()), weights)
-
-
-def default_schedules(module: IRModule) -> IRModule:
-    """Give every kernel without a schedule one that a GPU can launch; TVM's own rules."""
-    gpu = dlight.gpu
-    rules = [gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()]
-    return dlight.ApplyDefaultSchedule(*rules)(module)
 
 
 def _finalize() -> tvm.transform.Pass:

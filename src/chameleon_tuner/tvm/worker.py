@@ -21,6 +21,7 @@ from chameleon_tuner.tvm.kernels import (
     argument_shapes,
     compile_as_is,
     compile_candidate,
+    compile_untuned,
     device_of,
     random_array,
     seed_of,
@@ -124,7 +125,7 @@ class KernelWorker:
         the kernel again.
         """
         space = self._spaces[key]
-        untuned = compile_as_is(space.module, space.target)
+        untuned = compile_untuned(space.module, space.target)
         inputs = _original_inputs(space, seed_of(key))
         expected = _outputs(untuned, inputs, space.target)
         contestants = [

@@ -108,6 +108,6 @@ TUNED = PPOConfig(
 
 "Gain" is the mean score gained in an episode of 12 moves from random starts, one setting varied
 (2 seeds). "Loop" is the mean over 10 rounds of the best score measured, the model refitted after
-each batch of 16 (12 seeds, standard errors 0.005 to 0.016): with an agent that never learns -0.12, with
-annealing -0.12, with random search -0.13.
+each batch of 16 (12 seeds, standard errors 0.005 to 0.016): with an agent that never learns
+-0.12, with annealing -0.12, with random search -0.13.
 """
