@@ -17,14 +17,15 @@ import signal
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.space import Configuration
-from chameleon_tuner.tvm.worker import KernelWorker
+from chameleon_tuner.tvm.compare import ModelWorker
+from chameleon_tuner.tvm.worker import Contestant
 
 HANDLER = "chameleon_tuner.testing.faulty_worker:FaultyWorker"
 VARIABLE = "CHAMELEON_FAULTS"
@@ -49,6 +50,8 @@ class Fault(str, enum.Enum):
     """Takes memory up to the limit in C++, which then aborts the process."""
     WRONG_OUTPUT = "wrong_output"
     """Only at the stage `judge`."""
+    CLAIMS_TO_BE_FAST = "claims_to_be_fast"
+    """At the stage `run` a nanosecond is reported, at the stage `judge` a second more is taken."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,8 @@ def _rules() -> list[Rule]:
     ]
 
 
-class FaultyWorker(KernelWorker):
-    """A `KernelWorker` whose candidates fail as the rules in its environment say."""
+class FaultyWorker(ModelWorker):
+    """A `ModelWorker` whose candidates fail as the rules in its environment say."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,15 +117,25 @@ class FaultyWorker(KernelWorker):
 
     def run(self, ticket: int, incumbent_secs: float, policy: TimingPolicy) -> Timing:
         """See `KernelWorker.run`."""
+        fault = self._fault("run", self._proposed[ticket])
+        if fault is Fault.CLAIMS_TO_BE_FAST:
+            return replace(super().run(ticket, incumbent_secs, policy), samples=(1e-9,))
         self._fail("run", self._proposed[ticket])
         return super().run(ticket, incumbent_secs, policy)
+
+    def _contestant(self, key: str, configuration: Configuration) -> Contestant:
+        honest = super()._contestant(key, configuration)
+        timer = honest.timer
+        if timer is None or self._fault("judge", configuration) is not Fault.CLAIMS_TO_BE_FAST:
+            return honest
+        return Contestant(lambda number: timer(number) + 1.0, honest.once_secs)
 
     def _outputs(self, key: str, configuration: Configuration, inputs: list[Any]) -> list[Any]:
         fault = self._fault("judge", configuration)
         outputs = super()._outputs(key, configuration, inputs)
         if fault is Fault.WRONG_OUTPUT:
             outputs[-1] = outputs[-1] + 0.1 * np.abs(outputs[-1]).max()
-        elif fault is not None:
+        elif fault in _FAULTS:
             _FAULTS[fault]()
         return outputs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,9 @@ def _from_torch(program: Any) -> IRModule:
     from tvm.relax.frontend.torch import from_exported_program  # torch is loaded already
 
     try:
-        return from_exported_program(program, unwrap_unit_return_tuple=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the importer uses what torch deprecates
+            return from_exported_program(program, unwrap_unit_return_tuple=True)
     except Exception as error:
         reason = str(error).strip().splitlines()[-1][:200]
         raise ModelError(f"TVM cannot import the exported program: {reason}") from None

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chameleon_tuner.schedule import Budget, GradientScheduler, ScheduleParameters
+from chameleon_tuner.task import Task
+from chameleon_tuner.testing.landscapes import tiny_space
+
+
+def task(name: str, weight: int = 1, flops: float = 1.0) -> Task:
+    return Task(name, name, "", {}, tiny_space(), weight, flops)
+
+
+def test_every_task_first_the_heaviest_before() -> None:
+    tasks = [task("light", flops=1), task("heavy", flops=9), task("often", weight=5, flops=1)]
+    scheduler = GradientScheduler(tasks, Budget(1000), 16)
+    seen = []
+    for _ in tasks:
+        following = scheduler.next()
+        assert following is not None
+        seen.append(following.name)
+        scheduler.observe(following, 16, 1.0, exhausted=False)
+    assert seen == ["heavy", "often", "light"]
+
+
+def test_trials_go_where_the_network_gains_most() -> None:
+    big, small = task("big", weight=10), task("small", weight=1)
+    scheduler = GradientScheduler([big, small], Budget(1000), 10)
+    for mine in (big, small):
+        scheduler.observe(mine, 10, 1.0, exhausted=False)
+    assert scheduler.next() is big
+    scheduler.observe(small, 10, 0.01, exhausted=False)  # it just gained a lot
+    scheduler.observe(big, 10, 1.0, exhausted=False)
+    assert scheduler.next() is big  # ten calls of a second, against one of a hundredth
+
+
+def test_a_plateau_ends_a_task() -> None:
+    parameters = ScheduleParameters(patience=3)
+    mine = task("a")
+    scheduler = GradientScheduler([mine], Budget(10_000), 10, parameters)
+    rounds = 0
+    while scheduler.next() is not None:
+        rounds += 1
+        scheduler.observe(mine, 10, 1.0 if rounds > 4 else 1.0 / rounds + 1, exhausted=False)
+    assert 4 < rounds <= 9
+
+
+def test_a_task_that_never_runs_is_given_up() -> None:
+    parameters = ScheduleParameters(hopeless=2)
+    mine = task("a")
+    scheduler = GradientScheduler([mine], Budget(10_000), 10, parameters)
+    for _ in range(2):
+        assert scheduler.next() is mine
+        scheduler.observe(mine, 10, math.inf, exhausted=False)
+    assert scheduler.next() is None
+
+
+def test_an_exhausted_space_ends_a_task() -> None:
+    mine = task("a")
+    scheduler = GradientScheduler([mine], Budget(10_000), 10)
+    scheduler.observe(mine, 3, 1.0, exhausted=True)
+    assert scheduler.next() is None
+
+
+@given(st.integers(1, 200), st.integers(1, 12), st.integers(1, 64))
+def test_the_budget_is_spent_to_the_last_trial(trials: int, count: int, batch: int) -> None:
+    tasks = [task(f"t{number}", weight=number + 1) for number in range(count)]
+    scheduler = GradientScheduler(tasks, Budget(trials), batch, ScheduleParameters(patience=10**6))
+    spent, seen = 0, set()
+    while (following := scheduler.next()) is not None:
+        plan = scheduler.plan(following)
+        assert 1 <= plan <= batch
+        spent += plan
+        seen.add(following.key)
+        scheduler.observe(following, plan, 1.0, exhausted=False)
+    assert spent == trials
+    assert len(seen) == min(count, trials)

@@ -1,0 +1,95 @@
+"""The loop on a fake measurer: interrupted and run again, it proposes what it would have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chameleon_tuner.cost.shared import SharedRecords
+from chameleon_tuner.history import History
+from chameleon_tuner.loop import TaskSearch, search
+from chameleon_tuner.measure.outcome import Outcome
+from chameleon_tuner.measure.remembering import Remembering
+from chameleon_tuner.progress import Silent
+from chameleon_tuner.recipes import RECIPES, Recipe
+from chameleon_tuner.records import Environment, RecordStore, RunInfo
+from chameleon_tuner.schedule import Budget, GradientScheduler
+from chameleon_tuner.space import Configuration
+from chameleon_tuner.stopwatch import Stopwatch
+from chameleon_tuner.task import Task
+from chameleon_tuner.testing.landscapes import Bowl, conv2d_space, measure
+
+SPACE = conv2d_space()
+OPTIMA = SPACE.sample(2, np.random.default_rng(5))
+LANDSCAPES = {f"task{n}": Bowl(SPACE, optimum) for n, optimum in enumerate(OPTIMA)}
+TASKS = [Task(key, key, f"module of {key}", {}, SPACE, flops=1.0) for key in LANDSCAPES]
+ENVIRONMENT = Environment("llvm", "a cpu", 2, {})
+QUICK = [name for name in RECIPES if name not in ("chameleon-paper",)]
+
+
+class FakeMeasurer:
+    """Answers from a landscape; raises KeyboardInterrupt when its candidates are used up."""
+
+    def __init__(self, candidates: int) -> None:
+        self.left = candidates
+        self.asked: list[tuple[str, Configuration]] = []
+
+    def measure(
+        self, task: Task, configurations: Sequence[Configuration], incumbent_secs: float
+    ) -> list[Outcome]:
+        if len(configurations) > self.left:
+            raise KeyboardInterrupt
+        self.left -= len(configurations)
+        self.asked += [(task.key, configuration) for configuration in configurations]
+        return measure(LANDSCAPES[task.key], SPACE.rows(list(configurations)))
+
+
+def run(folder: Path, recipe: Recipe, measurer: FakeMeasurer, trials: int = 96) -> None:
+    shared = SharedRecords()
+    searches = {
+        task.key: TaskSearch(
+            History(SPACE),
+            recipe.surrogate(SPACE, shared),
+            recipe.explorer(),
+            recipe.sampler(),
+            np.random.default_rng([0, number]),
+        )
+        for number, task in enumerate(TASKS)
+    }
+    scheduler = GradientScheduler(TASKS, Budget(trials), 16)
+    with RecordStore.open(folder / "records.db") as store:
+        run_id = store.begin(RunInfo("model", recipe.name, 0, {}))
+        remembering = Remembering(measurer, store, run_id, ENVIRONMENT)
+        search(scheduler, searches, remembering, Silent(), Stopwatch())
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_an_interrupted_run_goes_on_with_the_same_proposals(name: str, tmp_path: Path) -> None:
+    recipe = RECIPES[name]
+    whole, first, second = FakeMeasurer(10**6), FakeMeasurer(50), FakeMeasurer(10**6)
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    run(tmp_path / "whole", recipe, whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", recipe, first)
+    run(tmp_path / "parts", recipe, second)
+    assert first.asked + second.asked == whole.asked
+    assert 0 < len(first.asked) <= 50
+    assert len(whole.asked) == len(set(whole.asked)) == 96
+
+
+def test_a_finished_run_measures_nothing_again(tmp_path: Path) -> None:
+    recipe, again = RECIPES["chameleon"], FakeMeasurer(0)
+    run(tmp_path, recipe, FakeMeasurer(10**6))
+    run(tmp_path, recipe, again)
+    assert again.asked == []
+
+
+def test_a_larger_budget_goes_on(tmp_path: Path) -> None:
+    recipe, more = RECIPES["random"], FakeMeasurer(10**6)
+    run(tmp_path, recipe, FakeMeasurer(10**6), trials=64)
+    run(tmp_path, recipe, more, trials=96)
+    assert len(more.asked) == 32
