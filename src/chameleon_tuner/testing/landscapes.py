@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon_tuner.cost.base import FloatArray, Prediction
+from chameleon_tuner.cost.boosted import BoostingOptions, Ensemble, fit
+from chameleon_tuner.cost.target import Targets
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Outcome, Status
 from chameleon_tuner.space import Choice, DesignSpace, IntArray, Knob, Location, Sketch, Tile
@@ -245,32 +247,23 @@ def _index(knob: Knob, value: Any) -> int:
 class RecordedLandscape:
     """The recorded times, continued to the whole space by boosted trees fitted on all of them.
 
-    A score of 0 is the best recorded schedule; the trees promise 0.06 at most to what a long
-    search finds (1,000,000 evaluations).
+    A score of 0 is the best recorded schedule.
     """
 
     space: DesignSpace
-    booster: Any
+    ensemble: Ensemble
 
     def score(self, rows: IntArray) -> FloatArray:
         """Scores (n,) of rows (n, 1 + width)."""
-        return np.asarray(self.booster.predict(self.space.encode(rows), num_threads=1))
+        return self.ensemble.predict(self.space.encode(rows)).mean
 
 
 @lru_cache(maxsize=1)
 def recorded_landscape() -> RecordedLandscape:
     """The landscape, fitted once a process (0.1 s); the same in every process."""
-    import lightgbm
-
     space, rows, seconds = recorded_conv2d()
-    parameters = {
-        "num_leaves": 31,
-        "learning_rate": 0.1,
-        "min_data_in_leaf": 5,
-        "num_threads": 1,
-        "deterministic": True,
-        "seed": 0,
-        "verbose": -1,
-    }
-    data = lightgbm.Dataset(space.encode(rows), -np.log(seconds / seconds.min()))
-    return RecordedLandscape(space, lightgbm.train(parameters, data, num_boost_round=150))
+    scores = Targets(-np.log(seconds / seconds.min()), np.ones(len(seconds)))
+    whole = BoostingOptions(members=1, rounds=150, shrinkage=0.1, share=1.0, feature_share=1.0)
+    return RecordedLandscape(
+        space, fit(space.encode(rows), scores, whole, np.random.default_rng(0))
+    )
