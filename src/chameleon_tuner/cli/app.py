@@ -18,22 +18,27 @@ DEBUG = "CHAMELEON_DEBUG"
 """Environment variable: 1 shows the traceback of every error."""
 
 
+# `\b` keeps the lines of a paragraph apart; see click's documentation of help texts.
+_HELP = """Tune deep networks for the machine they run on.
+
+\b
+chameleon zoo resnet18 --out resnet18.onnx    a network to try it on
+chameleon tune resnet18.onnx --out tuned/     tune it: the main job
+chameleon run tuned/ --bench                  its latency
+
+Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 130 interrupted.
+"""
+
+
 @click.group(
+    help=_HELP,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.version_option(package_name="chameleon-tuner", prog_name="chameleon")
 @click.pass_context
 def chameleon(context: click.Context) -> None:
-    r"""Tune deep networks for the machine they run on.
-
-    \b
-    chameleon zoo resnet18 --out resnet18.onnx    a network to try it on
-    chameleon tune resnet18.onnx --out tuned/     tune it: the main job
-    chameleon run tuned/ --bench                  its latency
-
-    Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 130 interrupted.
-    """
+    """Tune deep networks for the machine they run on."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -155,7 +155,7 @@ def _this_gpu() -> Target:
     device = tvm.cuda(0)
     if not device.exist:
         raise TargetError(
-            "this machine has no CUDA device; to build for one elsewhere, name its architecture: "
-            "--target 'cuda -arch=sm_90'"
+            "this machine has no CUDA device; run the command on one that has (to list a model's "
+            "tasks, name the architecture: --target 'cuda -arch=sm_90')"
         )
     return Target.from_device(device)
