@@ -12,7 +12,7 @@ from typing import Any
 from chameleon_tuner.tvm.deploy import Library
 from chameleon_tuner.tvm.worker import KernelWorker, difference
 
-ROUND_SECS = 0.3
+ROUND_SECS = 0.2
 """How long each contestant runs in a round."""
 
 _SEED = 7
