@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chameleon_tuner.errors import ModelError, OutputError
+from chameleon_tuner.errors import OutputError
+from chameleon_tuner.model_file import require_file
 from chameleon_tuner.records import RecordStore
 
 RECORDS = "records.db"
@@ -44,8 +45,8 @@ def check_places(model: Any, folder: Path) -> None:
         ModelError: the model is a path where no file is.
         OutputError: the folder is a file.
     """
-    if isinstance(model, str | Path) and not Path(model).is_file():
-        raise ModelError(f"{model}: no such file; give the path of an ONNX model")
+    if isinstance(model, str | Path):
+        require_file(model)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; give --out a folder")
 

@@ -124,10 +124,10 @@ def run(model: Any, out: Path, options: Options, progress: Progress, clock: Stop
     threads = usable_cores()
     # The workers' process loads TVM while this one does.
     with WorkerPool(options.handler, threads, thread_environment(threads)) as pool:
-        from chameleon_tuner.tvm import prepare  # loads TVM, a second
+        from chameleon_tuner.tvm import frontend, prepare  # loads TVM, a second
 
         target = prepare.open_target(options.target, threads)
-        program = prepare.open_model(model, options.shapes)
+        program = frontend.import_model(model, options.shapes)
         check_folder(out, program.digest)
         network = prepare.prepare(program, target, threads)
         make_folder(out)

@@ -39,11 +39,11 @@ def tasks(model: str, target: str, shapes: Sequence[str], as_json: bool) -> None
 
 def _extract(model: str, target: str, shapes: dict[str, tuple[int, ...]]) -> Sequence[Task]:
     from chameleon_tuner.machine import usable_cores
-    from chameleon_tuner.tvm import prepare, targets
+    from chameleon_tuner.tvm import frontend, prepare, targets
 
     threads = usable_cores()
     resolved = targets.resolve_target(target, threads)
-    return prepare.prepare(prepare.open_model(model, shapes), resolved, threads).tasks
+    return prepare.prepare(frontend.import_model(model, shapes), resolved, threads).tasks
 
 
 def _plain(task: Task) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tvm.ir import IRModule
 from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from chameleon_tuner.errors import ModelError
+from chameleon_tuner.model_file import require_file
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -25,8 +26,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     Raises:
         ModelError: it is missing, truncated, or no ONNX model.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; give the path of an ONNX model")
+    require_file(path)
     try:
         model = onnx.load(path)
     except Exception as error:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tvm.ir import IRModule
 from tvm.target import Target
 
 from chameleon_tuner.errors import TargetError
 from chameleon_tuner.task import Task
-from chameleon_tuner.tvm.frontend import Program, import_model
+from chameleon_tuner.tvm.frontend import Program
 from chameleon_tuner.tvm.kernels import device_of
 from chameleon_tuner.tvm.lower import lower
 from chameleon_tuner.tvm.targets import resolve_target
@@ -59,8 +58,3 @@ def prepare(program: Program, target: Target, threads: int) -> Network:
     """Lower a program and extract its tasks."""
     lowered = lower(program.module, target)
     return Network(program, target, threads, lowered, *extract_tasks(lowered, target))
-
-
-def open_model(model: Any, shapes: Mapping[str, Sequence[int]] | None) -> Program:
-    """See `import_model`."""
-    return import_model(model, shapes)
