@@ -85,7 +85,8 @@ def deploy(
     A tuned model that computes something else, or is not faster as a whole, is not deployed:
     the folder then holds what TVM makes of the model without tuning, and the result says so.
     """
-    from chameleon_tuner.tvm.build import build_libraries, drop_untuned, keep_untuned
+    from chameleon_tuner.tvm.build import UNTUNED, build_libraries, drop_untuned, keep_untuned
+    from chameleon_tuner.tvm.deploy import LIBRARY
 
     winners = {
         key: (verdict.winner, verdict.best_secs)
@@ -95,11 +96,12 @@ def deploy(
     with clock.timing("build"):
         build_libraries(network, winners, folder)
     with clock.timing("run"):
-        comparison = _compare(network, folder, pool)
+        comparison = _compare(network, folder, pool, LIBRARY)
         reason = _why_not(comparison)
         if reason:
             keep_untuned(folder)
-            comparison = _compare(network, folder, pool)
+            # Not under the deployed name: the worker has the refused code by that.
+            comparison = _compare(network, folder, pool, UNTUNED)
             verdicts = {key: verdict.dropped(reason) for key, verdict in verdicts.items()}
     drop_untuned(folder)
     return Deployed(verdicts, comparison, not _wrong(comparison))
@@ -119,18 +121,19 @@ def _wrong(comparison: Comparison) -> bool:
     return not all(error <= TOLERANCE for error in comparison.errors.values())
 
 
-def _compare(network: Network, folder: Path, pool: WorkerPool) -> Comparison:
+def _compare(network: Network, folder: Path, pool: WorkerPool, file: str) -> Comparison:
+    """The library `file` of a folder beside the untuned one; see `ModelWorker.compare`."""
     from chameleon_tuner.tvm.build import UNTUNED
-    from chameleon_tuner.tvm.deploy import LIBRARY
 
     onnx = network.program.onnx_path
     arguments = (
-        str(folder / LIBRARY),
+        str(folder / file),
         str(folder / UNTUNED),
         str(onnx) if onnx else None,
         network.threads,
     )
-    pool.replenish()
+    # A worker keeps every library that it loaded, and whatever candidates did to its memory.
+    pool.renew()
     request = Request("compare", arguments, _COMPARE_TIMEOUT_SECS)
     with MachineLock().running():
         try:
@@ -158,7 +161,7 @@ def summarize(
         recipe=recipe,
         seed=seed,
         threads=network.threads,
-        versions=_versions(),
+        versions=versions(),
         trials=_trials(histories),
         seconds={key: round(value, 3) for key, value in clock.seconds().items()},
         latency_ms=latency,
@@ -169,7 +172,8 @@ def summarize(
     )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what decides over the results, by package."""
     found = {}
     for name in _PACKAGES:
         try:

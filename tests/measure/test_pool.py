@@ -215,6 +215,15 @@ def test_workers_are_recycled_before_they_grow() -> None:
         assert {kept, same} == {kept_on, same_on}
 
 
+def test_all_workers_are_renewed_on_demand(pool: WorkerPool) -> None:
+    pool.replenish()
+    before = {worker.pid for worker in pool.workers}
+    pool.renew()
+    assert len(pool.workers) == len(before)
+    assert not before & {worker.pid for worker in pool.workers}
+    assert pool.call(pool.workers[0], Request("echo", (1,), 10.0)) == 1
+
+
 def test_the_memory_limit_holds() -> None:
     with toy_pool(1, Limits(memory_bytes=300 * MIB)) as pool:
         [answers] = pool.drive([script(ask("grow", 500 * MIB), ask("grow", 50 * MIB))])

@@ -85,6 +85,15 @@ class WorkerPool:
         self._keep(Worker.fit)
         self._fill()
 
+    def renew(self) -> None:
+        """Replace all workers, for what must not suffer from what was loaded and run before.
+
+        Raises:
+            MeasurementError: the nursery is gone.
+        """
+        self._keep(lambda worker: False)
+        self._fill()
+
     def _keep(self, wanted: Callable[[Worker], bool]) -> None:
         workers, self.workers = self.workers, []
         for worker in workers:

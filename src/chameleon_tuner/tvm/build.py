@@ -40,9 +40,13 @@ def build_libraries(
 
 
 def keep_untuned(folder: Path) -> None:
-    """Deploy the untuned library in place of the tuned one, and no schedules."""
-    shutil.copyfile(weights_path(folder / UNTUNED), weights_path(folder / LIBRARY))
-    shutil.copyfile(folder / UNTUNED, folder / LIBRARY)
+    """Deploy the untuned library in place of the tuned one, and no schedules.
+
+    A process that has loaded the tuned one goes on with it. TVM never closes a library, and
+    glibc knows it by its path: such a process must not load the new one from there.
+    """
+    _copy(weights_path(folder / UNTUNED), weights_path(folder / LIBRARY))
+    _copy(folder / UNTUNED, folder / LIBRARY)
     for name in (WORKLOADS, RECORDS):
         (folder / name).unlink(missing_ok=True)
 
@@ -51,6 +55,17 @@ def drop_untuned(folder: Path) -> None:
     """Remove the library that the tuned one was compared with."""
     (folder / UNTUNED).unlink(missing_ok=True)
     weights_path(folder / UNTUNED).unlink(missing_ok=True)
+
+
+def _copy(source: Path, path: Path) -> None:
+    """Put a copy in the place of a file whose old content somebody may have mapped.
+
+    A library that was overwritten under the process that had it ended that in SIGSEGV, at the
+    next look-up of a symbol.
+    """
+    part = path.with_suffix(".part")
+    shutil.copy(source, part)
+    part.replace(path)
 
 
 def _export(compiled: Compiled, path: Path) -> None:
