@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import numpy as np
 
 from chameleon_tuner.cost.base import Surrogate
 from chameleon_tuner.cost.shared import SharedRecords
@@ -17,15 +20,22 @@ from chameleon_tuner.explore.descent import DescentExplorer
 from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer
 from chameleon_tuner.explore.mixed import MixedExplorer
 from chameleon_tuner.explore.random import RandomExplorer
+from chameleon_tuner.history import History
+from chameleon_tuner.loop import TaskSearch
 from chameleon_tuner.sample.adaptive import AdaptiveSampler
 from chameleon_tuner.sample.base import Sampler
 from chameleon_tuner.sample.diverse import DiverseSampler
 from chameleon_tuner.sample.greedy import GreedySampler
+from chameleon_tuner.sample.opening import AfterOpening
 from chameleon_tuner.sample.spread import SpreadSampler
 from chameleon_tuner.sample.take_all import TakeAllSampler
 from chameleon_tuner.space import DesignSpace
+from chameleon_tuner.task import Task
 
 T = TypeVar("T")
+
+PAIRED = "+"
+"""Between an explorer and a sampler: `annealing+greedy` is a recipe of nothing but these."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +112,32 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
+def paired(explorer: str, sampler: str) -> Recipe:
+    """A recipe of an explorer and a sampler in the paper's form.
+
+    Recipes of this kind differ in nothing else: they share the first batch, the plan of 64 and
+    the cost model, which knows nothing of other tasks. The paper's evaluation is the 2x2 of
+    `annealing`, `ppo` and `greedy`, `adaptive`.
+
+    Raises:
+        UsageError: there is no explorer or sampler of that name.
+    """
+    choose = _named("sampler", sampler, SAMPLERS)
+    return Recipe(
+        f"{explorer}{PAIRED}{sampler}",
+        _named("explorer", explorer, EXPLORERS),
+        lambda: AfterOpening(choose()),
+        _alone,
+    )
+
+
 def resolve_recipe(name: str, explorer: str | None = None, sampler: str | None = None) -> Recipe:
-    """A recipe by name, with parts of it replaced.
+    """A recipe by name, or a pair such as `annealing+greedy`, with parts of it replaced.
 
     Raises:
         UsageError: there is no recipe, explorer or sampler of that name.
     """
-    recipe = _named("recipe", name, RECIPES)
+    recipe = paired(*name.split(PAIRED, 1)) if PAIRED in name else _named("recipe", name, RECIPES)
     if explorer:
         part = _named("explorer", explorer, EXPLORERS)
         recipe = replace(recipe, name=f"{recipe.name}+{explorer}", explorer=part)
@@ -116,6 +145,20 @@ def resolve_recipe(name: str, explorer: str | None = None, sampler: str | None =
         chosen = _named("sampler", sampler, SAMPLERS)
         recipe = replace(recipe, name=f"{recipe.name}+{sampler}", sampler=chosen)
     return recipe
+
+
+def task_search(task: Task, recipe: Recipe, seed: int, shared: SharedRecords) -> TaskSearch:
+    """A recipe's search of one task.
+
+    Own generators: what one task draws does not depend on the others.
+    """
+    return TaskSearch(
+        History(task.space),
+        recipe.surrogate(task.space, shared),
+        recipe.explorer(),
+        recipe.sampler(),
+        np.random.default_rng([seed, zlib.crc32(task.key.encode())]),
+    )
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:

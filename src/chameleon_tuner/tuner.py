@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.errors import NothingMeasuredError, UsageError
 from chameleon_tuner.finish import Deployed, deploy, judge, record_environment, summarize
 from chameleon_tuner.folder import RECORDS, check_folder, check_places, make_folder
-from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch, search
 from chameleon_tuner.machine import thread_environment, usable_cores
 from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.pool import WorkerPool
 from chameleon_tuner.measure.remembering import Remembering
 from chameleon_tuner.progress import Progress, Silent
-from chameleon_tuner.recipes import Recipe, resolve_recipe
+from chameleon_tuner.recipes import Recipe, resolve_recipe, task_search
 from chameleon_tuner.records import RecordStore, RunInfo
 from chameleon_tuner.report.markdown import write_report
 from chameleon_tuner.result import Result
@@ -154,9 +150,7 @@ def _search(
 ) -> dict[str, TaskSearch]:
     info = RunInfo(network.program.digest, recipe.name, options.seed, {"batch": recipe.batch})
     shared = SharedRecords()
-    searches = {
-        task.key: _task_search(task, recipe, options.seed, shared) for task in network.tasks
-    }
+    searches = {task.key: task_search(task, recipe, options.seed, shared) for task in network.tasks}
     budget = options.budget(len(network.tasks), clock)
     scheduler = GradientScheduler(network.tasks, budget, recipe.batch)
     with RecordStore.open(out / RECORDS) as store:
@@ -184,17 +178,6 @@ def _judge_all(
         verdicts[task.key] = judge(local, task, searches[task.key].history)
     progress.finishing(len(tasks), len(tasks))
     return verdicts
-
-
-def _task_search(task: Task, recipe: Recipe, seed: int, shared: SharedRecords) -> TaskSearch:
-    """Own generators: what one task draws does not depend on the others."""
-    return TaskSearch(
-        History(task.space),
-        recipe.surrogate(task.space, shared),
-        recipe.explorer(),
-        recipe.sampler(),
-        np.random.default_rng([seed, zlib.crc32(task.key.encode())]),
-    )
 
 
 def _why_nothing(searches: Sequence[TaskSearch]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chameleon_tuner.errors import UsageError
@@ -21,15 +22,17 @@ class Budget:
 
     Attributes:
         trials: of all tasks together.
-        deadline: of the monotonic clock; infinite without a time budget.
+        deadline: of the clock, in seconds; infinite without a time budget.
+        now: the clock, the system's monotonic one unless another is given.
     """
 
     trials: int
     deadline: float = math.inf
+    now: Callable[[], float] = time.monotonic
 
     def out_of_time(self) -> bool:
         """Whether the time is up."""
-        return time.monotonic() >= self.deadline
+        return self.now() >= self.deadline
 
 
 def trials_of(effort: str, tasks: int) -> int:
