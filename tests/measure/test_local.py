@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chameleon_tuner.measure.local import LocalMeasurer
+from chameleon_tuner.measure.local import LocalMeasurer, Timeouts
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Outcome, Status
 from chameleon_tuner.measure.pool import WorkerPool
@@ -141,6 +141,8 @@ def test_a_task_that_cannot_be_loaded_fails_its_candidates(measurer: LocalMeasur
     assert {outcome.message for outcome in outcomes} == {"ValueError: no such module"}
     with pytest.raises(Failed, match="no such module"):
         measurer.judge(task, configurations(10), 1, 0.01)
+    with pytest.raises(Failed, match="no such module"):
+        measurer.time(task, configurations(10), 1, 0.01)
 
 
 def expected_status(index: int) -> Status:
@@ -176,3 +178,33 @@ def test_builds_share_the_machine_and_runs_have_it_alone(pool: WorkerPool, log: 
     seconds = clock.seconds()
     assert seconds["build"] > 0
     assert seconds["run"] > 0
+
+
+# -- timing side by side
+
+
+def test_candidates_are_timed_together_with_the_machine_alone(pool: WorkerPool, log: Log) -> None:
+    measurer = LocalMeasurer(pool, lock=MachineLock(log.lock_path))
+    timed = measurer.time(TASK, configurations(30, 10, 20), rounds=2, round_secs=0.01)
+    assert [timing.samples for timing in timed] == [(0.03, 0.03), (0.01, 0.01), (0.02, 0.02)]
+    assert log.of("time") == ["30 10 20"]
+    assert log.of("lock") == ["time exclusive"]
+
+
+def test_a_crash_while_timing_is_a_failure_with_a_cause(measurer: LocalMeasurer, log: Log) -> None:
+    with pytest.raises(Failed, match="exit 8 during time") as caught:
+        measurer.time(TASK, configurations(10, 80), rounds=2, round_secs=0.01)
+    assert caught.value.fatal
+    [timing] = measurer.time(TASK, configurations(10), rounds=1, round_secs=0.01)
+    assert timing.samples == (0.01,)
+
+
+@pytest.mark.parametrize(("count", "limit"), [(1, "0.6"), (3, "1.2")])
+def test_more_candidates_may_take_longer(
+    pool: WorkerPool, lock: MachineLock, log: Log, count: int, limit: str
+) -> None:
+    timeouts = Timeouts(replay=0.1, compile=0.1, judge=0.3)
+    measurer = LocalMeasurer(pool, timeouts=timeouts, lock=lock)
+    with pytest.raises(Failed, match=f"time took longer than its limit of {limit} s") as caught:
+        measurer.time(TASK, configurations(*[70] * count), rounds=2, round_secs=0.05)
+    assert caught.value.status is Status.TIMEOUT

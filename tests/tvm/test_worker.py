@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
 
@@ -104,9 +107,12 @@ def test_weights_come_in_the_layout_that_the_candidate_wants(worker: KernelWorke
     assert len(relaid) > 1
     assert all(math.prod(shape) == math.prod(plain[1][0]) for shape, _ in relaid)
     inputs = Arguments(plain, device_of(Target(HERE)))
+    addresses = set()
     for shape, dtype in relaid:
         views = inputs.views([plain[0], (shape, dtype), *plain[2:]])
         assert tuple(views[1].shape) == shape
+        addresses.add(np.from_dlpack(views[1]).ctypes.data)
+    assert len(addresses) == 1  # any number of candidates takes the memory of one
     padded = ((16, 64), "float32")
     assert tuple(inputs.views([*plain[:2], padded, plain[3]])[2].shape) == (16, 64)
 
@@ -170,22 +176,64 @@ def test_a_finalists_failure_is_its_own(worker: KernelWorker) -> None:
     assert judged[2].error < 1e-5
 
 
-def test_rounds_are_interleaved_and_the_slow_run_once() -> None:
-    calls = []
+# -- rounds
 
-    def contestant(name: str, secs: float) -> Contestant:
-        def run(number: int) -> float:
-            calls.append((name, number))
-            return secs
+Calls = list[tuple[float, int]]
 
-        return Contestant(run, secs)
 
-    failed = Contestant(None, math.inf, "failed")
-    contestants = [contestant("fast", 0.001), failed, contestant("slow", 3.0)]
-    contestants.append(contestant("middling", 0.1))
-    samples = _interleave(contestants, rounds=3, round_secs=0.01)
-    assert samples == [(0.001,) * 3, (), (3.0,), (0.1,) * 3]
-    assert calls == [("fast", 10), ("middling", 1)] * 3
+def contestant(secs: float, calls: Calls) -> Contestant:
+    """Always as fast, with a note of what it was asked to do."""
+
+    def run(number: int) -> float:
+        calls.append((secs, number))
+        return secs
+
+    return Contestant(run, secs)
+
+
+@pytest.mark.parametrize("slow_once", [False, True])
+def test_rounds_are_interleaved_and_the_slow_may_run_once(slow_once: bool) -> None:
+    calls: Calls = []
+    contestants = [contestant(secs, calls) for secs in (0.001, 3.0, 0.1)]
+    contestants.insert(1, Contestant(None, math.inf, "failed"))
+    timed = _interleave(contestants, rounds=3, round_secs=0.0095, slow_once=slow_once)
+    slow = (3.0,) if slow_once else (3.0,) * 3
+    assert [kernel.samples for kernel in timed] == [(0.001,) * 3, (), slow, (0.1,) * 3]
+    assert [kernel.message for kernel in timed] == ["", "failed", "", ""]
+    a_round = [(0.001, 10), (0.1, 1)] if slow_once else [(0.001, 10), (0.1, 1), (3.0, 1)]
+    size = len(a_round)
+    assert [sorted(calls[n : n + size]) for n in range(0, 3 * size, size)] == [a_round] * 3
+
+
+@given(st.integers(3, 250))
+def test_nobody_follows_the_same_neighbour_in_every_round(count: int) -> None:
+    def a_sitting() -> Calls:
+        calls: Calls = []
+        _interleave([contestant(n + 1.0, calls) for n in range(count)], 5, 0.01)
+        return calls
+
+    calls = a_sitting()
+    names = [int(secs) for secs, _ in calls]
+    rounds = [names[begin : begin + count] for begin in range(0, 5 * count, count)]
+    assert all(sorted(one) == list(range(1, count + 1)) for one in rounds)
+    behind: dict[int, set[int]] = {}
+    for one in rounds:
+        for before, after in itertools.pairwise(one):
+            behind.setdefault(after, set()).add(before)
+    assert min(map(len, behind.values())) > 1
+    assert a_sitting() == calls
+
+
+@pytest.mark.parametrize("name", ["conv2d", "dense_int8"])
+def test_candidates_are_timed_side_by_side(worker: KernelWorker, name: str) -> None:
+    first, *others = some(worker, name, 4)
+    timed = worker.time(name, [first, Configuration(77, ()), *others], 3, 0.001)
+    assert [len(kernel.samples) for kernel in timed] == [3, 0, 3, 3, 3]
+    assert [kernel.message.partition(":")[0] for kernel in timed] == ["", "RejectedError"] + [
+        ""
+    ] * 3
+    assert all(0 < secs < 1 for kernel in timed for secs in kernel.samples)
+    assert worker.time(name, [], 3, 0.001) == []
 
 
 # -- inputs and outputs

@@ -31,7 +31,8 @@ class Timeouts:
         replay: a schedule from a configuration (median 12 ms).
         compile: LLVM and JIT (0.1 to 0.3 s, the tail reaches many seconds).
         run: all runs of a candidate, its inputs included.
-        judge: the final comparison of a task, untuned kernel included.
+        judge: the final comparison of a task, untuned kernel included. A neutral timing has as
+            long, and on top of it what its candidates may take to be built and run.
     """
 
     load: float = 60.0
@@ -101,13 +102,32 @@ class LocalMeasurer:
             Failed: the worker died of it, or it took too long.
             MeasurementError: the pool cannot go on.
         """
+        arguments = (task.key, list(configurations), rounds, round_secs, tolerance)
+        return self._run_alone(task, Request("judge", arguments, self._timeouts.judge))
+
+    def time(
+        self, task: Task, configurations: Sequence[Configuration], rounds: int, round_secs: float
+    ) -> Any:
+        """Time candidates interleaved in one worker; see `KernelWorker.time`.
+
+        Raises:
+            Failed: the worker died of it, or it took too long.
+            MeasurementError: the pool cannot go on.
+        """
+        limits = self._timeouts
+        share_secs = limits.replay + limits.compile + rounds * round_secs
+        timeout_secs = limits.judge + len(configurations) * share_secs
+        arguments = (task.key, list(configurations), rounds, round_secs)
+        return self._run_alone(task, Request("time", arguments, timeout_secs))
+
+    def _run_alone(self, task: Task, request: Request) -> Any:
+        """A request about a task to one worker that has the machine to itself."""
         self._pool.replenish()
         worker = self._pool.workers[0]
         with self._clock.timing("run"), self._lock.running():
-            for request in self._loading(task, worker):
-                self._pool.call(worker, request)
-            arguments = (task.key, list(configurations), rounds, round_secs, tolerance)
-            return self._pool.call(worker, Request("judge", arguments, self._timeouts.judge))
+            for loading in self._loading(task, worker):
+                self._pool.call(worker, loading)
+            return self._pool.call(worker, request)
 
     # -- building
 

@@ -34,16 +34,21 @@ Timer = Callable[[int], float]
 _SLOW_SECS = 0.5
 """What takes longer is run once when it is judged: the noise is in the milliseconds."""
 
+_WARM_SECS = 0.005
+"""For so long a kernel runs, twice, before its rounds: what takes microseconds read up to twice
+as long when it was run singly, and would have rounds of half their length.
+"""
+
 
 @dataclass(frozen=True)
 class Judged:
-    """A finalist or the untuned kernel, re-measured beside the others.
+    """A candidate or the untuned kernel, re-measured beside the others.
 
     Attributes:
-        samples: seconds of each interleaved round.
+        samples: seconds of each interleaved round; empty where the kernel failed.
         error: the largest difference from the untuned kernel's output, relative to the output's
             scale; nan where an output is not finite or the kernel failed; None where it was not
-            looked at, because a faster one is right.
+            looked at, because a faster one is right or because only the time is wanted.
         message: why it failed, if it did.
     """
 
@@ -54,7 +59,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A kernel that is judged, before its rounds.
+    """A kernel that is judged or timed, before its rounds.
 
     Attributes:
         timer: None for one that failed.
@@ -132,11 +137,7 @@ class KernelWorker:
             self._warmed(key, untuned),
             *(self._contestant(key, configuration) for configuration in configurations),
         ]
-        samples = _interleave(contestants, rounds, round_secs)
-        judged = [
-            Judged(mine, None, contestant.message)
-            for mine, contestant in zip(samples, contestants, strict=True)
-        ]
+        judged = _interleave(contestants, rounds, round_secs, slow_once=True)
         judged[0] = replace(judged[0], error=0.0)
         by_speed = sorted(
             (n for n in range(1, len(judged)) if judged[n].samples),
@@ -151,13 +152,23 @@ class KernelWorker:
                 break
         return judged
 
+    def time(
+        self, key: str, configurations: list[Configuration], rounds: int, round_secs: float
+    ) -> list[Judged]:
+        """Time candidates as they are deployed, interleaved, in the same memory.
+
+        Every one that can be built has all its rounds, however slow. Outputs are not compared.
+        """
+        contestants = [self._contestant(key, configuration) for configuration in configurations]
+        return _interleave(contestants, rounds, round_secs)
+
     def _contestant(self, key: str, configuration: Configuration) -> Contestant:
-        """A finalist as deployed."""
+        """A candidate as deployed."""
         space = self._spaces[key]
         try:
             module = space.replay(configuration).schedule.mod
             return self._warmed(key, compile_candidate(module, space.target))
-        except Exception as failure:  # a finalist's failure is its own
+        except Exception as failure:  # a candidate's failure is its own
             return Contestant(None, math.inf, _reason(failure))
 
     def _checked(
@@ -185,7 +196,8 @@ class KernelWorker:
         timer = kernel.timer(self._inputs(key).views(kernel.shapes), flush=False)
         once_secs = timer(1)
         if once_secs < _SLOW_SECS:
-            once_secs = min(timer(1), timer(1))  # a hiccup would leave it with few runs a round
+            for _ in range(2):  # a hiccup would leave it with few runs a round
+                once_secs = min(once_secs, timer(_runs(_WARM_SECS, once_secs)))
         return Contestant(timer, once_secs)
 
     def _inputs(self, key: str) -> Arguments:
@@ -198,20 +210,40 @@ class KernelWorker:
 
 
 def _interleave(
-    contestants: list[Contestant], rounds: int, round_secs: float
-) -> list[tuple[float, ...]]:
-    """Samples of every contestant, a round at a time, each of about `round_secs`."""
+    contestants: list[Contestant], rounds: int, round_secs: float, *, slow_once: bool = False
+) -> list[Judged]:
+    """Samples of every contestant, a round at a time, each of about `round_secs`.
+
+    With `slow_once`, the first run of a slow contestant is all that it gets.
+    """
     samples: list[list[float]] = [[] for _ in contestants]
     for number in range(rounds):
-        for contestant, mine in zip(contestants, samples, strict=True):
-            once_secs = contestant.once_secs
-            if contestant.timer is None:
+        for index in _order(len(contestants), number):
+            timer, once_secs = contestants[index].timer, contestants[index].once_secs
+            if timer is None:
                 continue
-            if once_secs < _SLOW_SECS:
-                mine.append(contestant.timer(max(1, int(round_secs / max(once_secs, 1e-7)))))
+            if not slow_once or once_secs < _SLOW_SECS:
+                samples[index].append(timer(_runs(round_secs, once_secs)))
             elif number == 0:
-                mine.append(once_secs)
-    return [tuple(mine) for mine in samples]
+                samples[index].append(once_secs)
+    return [
+        Judged(tuple(mine), None, contestant.message)
+        for mine, contestant in zip(samples, contestants, strict=True)
+    ]
+
+
+def _order(count: int, number: int) -> Any:
+    """The order of a round, always the same: shuffled, and every second time the last reversed.
+
+    So nobody runs behind the same neighbour each time, and a drift of the machine evens out.
+    """
+    order = np.random.default_rng(number // 2).permutation(count)
+    return order[::-1] if number % 2 else order
+
+
+def _runs(secs: float, once_secs: float) -> int:
+    """How many runs take at least so long, if each takes `once_secs`."""
+    return max(1, math.ceil(secs / max(once_secs, 1e-7)))
 
 
 def _reason(failure: Exception) -> str:
