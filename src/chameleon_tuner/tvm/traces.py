@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,6 +257,11 @@ def _consumer_loops(
 
 def _last_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
+
+
+def traced_space(module: str, target: Mapping[str, Any]) -> TracedSpace:
+    """The space of a task that is known by its JSON."""
+    return TracedSpace(load_module(module), Target(dict(target)))
 
 
 def load_module(text: str) -> IRModule:

@@ -1,0 +1,1 @@
+"""Tuners side by side: the comparison that `chameleon compare` runs."""
