@@ -1,0 +1,68 @@
+"""From logs and neutral figures to curves and `results.json`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from chameleon_tuner.compare.curve import Curve
+from chameleon_tuner.compare.runlog import Incumbent, RunLog
+from chameleon_tuner.space import Configuration
+
+
+def curve_of(log: RunLog, neutral_us: Mapping[Configuration, float]) -> Curve:
+    """A run with the neutral figures in place of its own.
+
+    Args:
+        log: of the run, cut to its budget.
+        neutral_us: of every incumbent's configuration.
+    """
+    incumbents = log.incumbents()
+    best = [_neutral(incumbent, neutral_us) for incumbent in incumbents]
+    return Curve(
+        recipe=log.recipe,
+        task=log.task,
+        seed=log.seed,
+        seconds=tuple(i.seconds for i in incumbents),
+        measurements=tuple(i.measurements for i in incumbents),
+        steps=tuple(i.steps for i in incumbents),
+        best_us=tuple(best),
+        own_us=tuple(i.own_secs * 1e6 for i in incumbents),
+        final_us=best[-1] if best else math.inf,
+        startup_secs=log.startup_secs,
+        total_secs=log.total_secs,
+        trials=len(log.trials),
+        total_steps=log.batches[-1].steps if log.batches else 0,
+        spent=log.spent,
+        failures=log.failures(),
+        error=log.error,
+    )
+
+
+def incumbents_of(logs: Sequence[RunLog]) -> dict[str, list[Configuration]]:
+    """Every configuration that was an incumbent of a run, once, by task: what is timed again."""
+    found: dict[str, dict[Configuration, None]] = {}
+    for log in logs:
+        mine = found.setdefault(log.task, {})
+        mine.update({i.configuration: None for i in log.incumbents() if i.configuration})
+    return {task: list(mine) for task, mine in found.items() if mine}
+
+
+def plain_curve(curve: Curve) -> dict[str, Any]:
+    """A curve as JSON: null for what is not finite."""
+    return {name: _finite(value) for name, value in asdict(curve).items()}
+
+
+def _neutral(incumbent: Incumbent, neutral_us: Mapping[Configuration, float]) -> float:
+    found = incumbent.configuration
+    return neutral_us.get(found, math.inf) if found else math.inf
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
