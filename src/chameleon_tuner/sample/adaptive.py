@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -45,22 +46,32 @@ class AdaptiveSampler:
         self, candidates: Candidates, history: History, plan: int, rng: np.random.Generator
     ) -> IntArray:
         """See `Sampler.select`."""
-        usable = fresh(candidates, history)
-        best = usable.take(by_score(usable.scores)[: self.most])
-        chosen = best.rows[:0]
-        if len(best):
-            points = with_anchors(best, history, self.anchors)
-            chosen = self._representatives(points, history, plan, int(rng.integers(2**31)))
+        points = self.points(candidates, history)
+        chosen = points.rows[:0]
+        if not points.measured.all():
+            clusters = self.clusters(points, history, plan, rng)
+            chosen = representatives(points, *clusters, history)
         count = max(len(chosen), min(self.step, plan))
         extra = random_share(count, self.epsilon / (1 - self.epsilon), rng)
         return completed(chosen, history, min(count + extra, plan), rng)
 
-    def _representatives(self, points: Points, history: History, plan: int, seed: int) -> IntArray:
+    def points(self, candidates: Candidates, history: History) -> Points:
+        """What is clustered: the best of the candidates, and the anchors."""
+        usable = fresh(candidates, history)
+        return with_anchors(
+            usable.take(by_score(usable.scores)[: self.most]), history, self.anchors
+        )
+
+    def clusters(
+        self, points: Points, history: History, plan: int, rng: np.random.Generator
+    ) -> tuple[Labels, Labels]:
+        """Position of every cluster's medoid (k,), and the cluster of every point (n,)."""
         encoding = standardised(history.space.encode(points.rows))
         largest = max(1, plan - round(self.epsilon * plan))
         sizes = [*range(self.step, largest, self.step), largest]
+        seed = int(rng.integers(2**31))
         clustering = grown(encoding, points.weights, sizes, self.past_knee, seed)
-        return representatives(points, medoids(encoding, clustering), clustering.labels, history)
+        return medoids(encoding, clustering), clustering.labels
 
 
 class Points(NamedTuple):
@@ -82,6 +93,17 @@ def with_anchors(best: Candidates, history: History, anchors: int) -> Points:
     return Points(np.concatenate([best.rows, history.rows[order]]), weights, measured)
 
 
+class Origin(IntEnum):
+    """What represents a cluster."""
+
+    MEDOID = 0
+    SYNTHESISED = 1
+    MEMBER = 2
+    """Its best unmeasured one."""
+    NOTHING = 3
+    """All of it was measured."""
+
+
 def representatives(points: Points, centres: Labels, labels: Labels, history: History) -> IntArray:
     """One unvisited row for every cluster that has one: (<= k, 1 + width).
 
@@ -91,6 +113,14 @@ def representatives(points: Points, centres: Labels, labels: Labels, history: Hi
         labels: the cluster of every point, (n,).
         history: what was measured.
     """
+    rows, origins = stand_ins(points, centres, labels, history)
+    return history.space.unique(rows[origins != Origin.NOTHING])
+
+
+def stand_ins(
+    points: Points, centres: Labels, labels: Labels, history: History
+) -> tuple[IntArray, Labels]:
+    """The row that represents each cluster (k, 1 + width), and its `Origin` (k,)."""
     keys = history.space.keys
     rows = points.rows[centres]
     taken = points.measured[centres]
@@ -99,7 +129,12 @@ def representatives(points: Points, centres: Labels, labels: Labels, history: Hi
     stale = taken & (history.visited(rows) | np.isin(keys(rows), keys(rows[~taken])))
     members, exists = best_members(points, labels)
     rows = np.where(stale[:, None], points.rows[members], rows)
-    return history.space.unique(rows[~stale | exists])
+    origins = np.select(
+        [~taken, ~stale, exists],
+        [Origin.MEDOID, Origin.SYNTHESISED, Origin.MEMBER],
+        Origin.NOTHING,
+    )
+    return rows, origins
 
 
 def best_members(points: Points, labels: Labels) -> tuple[Labels, npt.NDArray[np.bool_]]:
