@@ -8,8 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from chameleon_tuner.cli import app, main
+from chameleon_tuner.cli import compare as compare_module
 from chameleon_tuner.cli import tune as tune_module
 from chameleon_tuner.cli import zoo as zoo_module
+from chameleon_tuner.compare.comparison import Options as CompareOptions
+from chameleon_tuner.compare.contest import known_recipes
+from chameleon_tuner.compare.suites import PAPER_SUITES
+from chameleon_tuner.measure.replay import POLICIES
 from chameleon_tuner.recipes import EXPLORERS, RECIPES, SAMPLERS
 from chameleon_tuner.schedule import EFFORTS
 from chameleon_tuner.tuner import Options
@@ -18,7 +23,7 @@ from chameleon_tuner.zoo import NETWORKS
 HEAVY = {"numpy", "tvm", "torch", "sklearn", "xgboost", "sqlalchemy", "onnx", "rich"}
 
 
-@pytest.mark.parametrize("command", ["", "tune", "tasks", "run", "zoo"])
+@pytest.mark.parametrize("command", ["", "tune", "tasks", "run", "compare", "zoo"])
 def test_every_command_has_help(command: str) -> None:
     result = CliRunner().invoke(app.chameleon, [*command.split(), "--help"])
     assert result.exit_code == 0
@@ -29,7 +34,8 @@ def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"
         "from chameleon_tuner.cli import main\n"
-        "assert main(['--help']) == main(['tune', '--help']) == main(['--version']) == 0\n"
+        "for words in (['--help'], ['tune', '--help'], ['compare', '--help'], ['--version']):\n"
+        "    assert main(words) == 0\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run(
@@ -43,6 +49,9 @@ def test_names_in_help_texts_are_all_that_there_are() -> None:
     assert tune_module.EXPLORERS.split(", ") == list(EXPLORERS)
     assert tune_module.SAMPLERS.split(", ") == list(SAMPLERS)
     assert zoo_module.NETWORKS.split(", ") == list(NETWORKS)
+    assert compare_module.SUITES.split(", ") == [*PAPER_SUITES, *NETWORKS]
+    assert compare_module.RECIPES.split(", ") == list(known_recipes())
+    assert compare_module.POLICIES.split(", ") == list(POLICIES)
     numbers = [*map(str, EFFORTS.values())]
     assert [word.strip(",") for word in tune_module.EFFORTS.split() if word[0].isdigit()] == numbers
 
@@ -51,6 +60,13 @@ def test_defaults_in_help_texts_are_those_of_the_library() -> None:
     ours = {parameter.name: parameter.default for parameter in tune_module.tune.params}
     theirs = Options()
     for name in ("effort", "seed", "recipe", "target"):
+        assert ours[name] == getattr(theirs, name)
+
+
+def test_defaults_of_compare_are_those_of_the_library() -> None:
+    ours = {parameter.name: parameter.default for parameter in compare_module.compare.params}
+    theirs = CompareOptions()
+    for name in ("seeds", "policy", "target"):
         assert ours[name] == getattr(theirs, name)
 
 

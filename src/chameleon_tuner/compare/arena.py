@@ -1,0 +1,114 @@
+"""Where runs take place: on this machine, or in a replay of what was recorded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from chameleon_tuner.compare.contender import Assignment
+from chameleon_tuner.compare.contest import Run
+from chameleon_tuner.compare.folder import Folder
+from chameleon_tuner.compare.neutral import median_us, neutral_samples, noise, timed
+from chameleon_tuner.compare.processes import run_process
+from chameleon_tuner.compare.runlog import RunLog
+from chameleon_tuner.compare.suites import tasks_of
+from chameleon_tuner.machine import cpu_name, thread_environment, usable_cores
+from chameleon_tuner.measure.local import LocalMeasurer
+from chameleon_tuner.measure.pool import WorkerPool
+from chameleon_tuner.space import Configuration
+from chameleon_tuner.task import Task
+
+HANDLER = "chameleon_tuner.tvm.worker:KernelWorker"
+
+
+class Arena(Protocol):
+    """A place for runs, and its neutral timer."""
+
+    def tasks(self) -> list[Task]:
+        """All there are."""
+        ...
+
+    def run(self, runs: Iterable[Run], folder: Folder) -> Iterator[tuple[Run, RunLog]]:
+        """Run what is given; every log is in the folder when it comes."""
+        ...
+
+    def time(
+        self, folder: Folder, wanted: Mapping[str, Sequence[Configuration]]
+    ) -> Iterator[tuple[str, Mapping[Configuration, float]]]:
+        """Neutral microseconds of configurations, a task at a time: by the task's name."""
+        ...
+
+    def facts(self) -> dict[str, str]:
+        """What a reader has to know about the place."""
+        ...
+
+
+class MachineArena:
+    """This machine: every run in a fresh process, one after another.
+
+    Args:
+        suite: a name or the path of an ONNX file.
+        target: as the user gave it.
+        handler: of the worker processes.
+    """
+
+    def __init__(self, suite: str, target: str, handler: str = HANDLER) -> None:
+        self._suite, self._target, self._handler = suite, target, handler
+        self._threads = usable_cores()
+        self._noise: dict[str, float] = {}
+
+    def tasks(self) -> list[Task]:
+        """See `Arena.tasks`."""
+        return tasks_of(self._suite, self._target)
+
+    def run(self, runs: Iterable[Run], folder: Folder) -> Iterator[tuple[Run, RunLog]]:
+        """See `Arena.run`."""
+        for run in runs:
+            with tempfile.TemporaryDirectory() as scratch:
+                messages = folder.path / "messages" / f"{run.name}.txt"
+                yield run, run_process(self._assignment(run, folder, scratch), messages)
+
+    def time(
+        self, folder: Folder, wanted: Mapping[str, Sequence[Configuration]]
+    ) -> Iterator[tuple[str, Mapping[Configuration, float]]]:
+        """See `Arena.time`; timed together, unless a former session has all of them."""
+        with WorkerPool(self._handler, 1, thread_environment(self._threads)) as pool:
+            timer = LocalMeasurer(pool)
+            for name, configurations in wanted.items():
+                task = folder.task(name)
+
+                def measure(
+                    distinct: Sequence[Configuration], task: Task = task
+                ) -> Mapping[Configuration, tuple[float, ...]]:
+                    return neutral_samples(timer, task, distinct)
+
+                samples = timed(folder.path / "neutral", task, configurations, measure)
+                self._noise[name] = noise(samples.values())
+                yield name, {c: median_us(mine) for c, mine in samples.items()}
+
+    def facts(self) -> dict[str, str]:
+        """See `Arena.facts`."""
+        spread = sorted(self._noise.values())
+        middle = f"{100 * spread[len(spread) // 2]:.1f}%" if spread else "-"
+        return {
+            "machine": f"{cpu_name()}, {self._threads} cores",
+            "seconds": "wall-clock of each run, from the start of its process",
+            "neutral timer": "median of 5 interleaved rounds of 0.1 s; its interquartile range is "
+            f"{middle} of that, in the middle of the tasks",
+        }
+
+    def _assignment(self, run: Run, folder: Folder, scratch: str) -> Assignment:
+        task = folder.task(run.task)
+        return Assignment(
+            task=task.name,
+            key=task.key,
+            module=str(folder.module(task.name).resolve()),
+            target=dict(task.target),
+            recipe=run.contestant.recipe,
+            terms=run.terms,
+            log=str(folder.log(run).resolve()),
+            scratch=scratch,
+            handler=self._handler,
+            threads=self._threads,
+        )
