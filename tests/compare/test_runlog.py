@@ -12,7 +12,7 @@ from chameleon_tuner.compare.results import curve_of, incumbents_of, plain_curve
 from chameleon_tuner.compare.runlog import Batch, RunLog, Trial, read_log, write_log
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.measure.outcome import Status
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, ForeignTrace
 
 
 def at(number: int) -> Configuration:
@@ -44,6 +44,7 @@ trials = st.builds(
     st.one_of(seconds, st.just(math.inf)),
     seconds,
     seconds,
+    st.one_of(st.none(), st.builds(ForeignTrace, st.text())),
 )
 logs = st.lists(st.lists(trials, max_size=4), max_size=4).map(
     lambda batches: replace(
@@ -91,9 +92,19 @@ def test_incumbents_improve_and_the_last_is_the_best(log: RunLog) -> None:
 
 
 def test_incumbents_are_known_when_their_batch_ends() -> None:
-    told = [(i.seconds, i.measurements, i.steps, i.configuration) for i in LOG.incumbents()]
+    told = [(i.seconds, i.measurements, i.steps, i.kernel) for i in LOG.incumbents()]
     assert told == [(5.0, 1, 0, at(0)), (5.0, 3, 0, at(2)), (10.0, 5, 40, at(4))]
     assert LOG.failures() == {"build_error": 1}
+
+
+def test_a_kernel_without_a_configuration_is_known_by_its_trace() -> None:
+    trace = ForeignTrace("[]")
+    log = replace(
+        LOG, batches=(Batch(5.0, 1),), trials=(Trial(None, Status.OK, 1e-3, trace=trace),)
+    )
+    assert incumbents_of([log]) == {"conv": [trace]}
+    assert curve_of(log, {trace: 7.0}).final_us == 7.0
+    assert math.isinf(curve_of(log, {}).final_us)
 
 
 def test_what_ended_after_the_budget_does_not_count() -> None:

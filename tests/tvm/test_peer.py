@@ -21,6 +21,7 @@ import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without
 
 from tvm.ir import IRModule
 from tvm.s_tir import meta_schedule
+from tvm.s_tir.meta_schedule.utils import shash2hex
 from tvm.s_tir.schedule import Trace
 from tvm.target import Target
 
@@ -30,7 +31,7 @@ from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.tvm import peer
 from chameleon_tuner.tvm.database import RECORDS, WORKLOADS
-from chameleon_tuner.tvm.peer import PeerRequest, counterpart, search_seed, status_of, tune
+from chameleon_tuner.tvm.peer import PeerRequest, counterpart, foreign, search_seed, status_of, tune
 from chameleon_tuner.tvm.traces import TracedSpace
 
 CPU = {"kind": "llvm", "mcpu": "cascadelake", "num-cores": 2}
@@ -87,6 +88,16 @@ def test_another_limit_of_parallel_jobs_may_make_the_same_module(
     assert counterpart(space, SimpleNamespace(trace=trace, mod=module)) == replayed.configuration
     made_otherwise = SimpleNamespace(trace=trace, mod=space.replay(other).schedule.mod)
     assert counterpart(space, made_otherwise) is None
+
+
+def test_what_has_no_configuration_is_built_again_from_its_trace(
+    kernels: dict[str, IRModule],
+) -> None:
+    space = TracedSpace(kernels["matmul_of_primes"], Target(CPU))
+    (mine,) = space.design.configurations(space.design.sample(1, np.random.default_rng(4)))
+    schedule = space.replay(mine).schedule
+    again = space.retraced(foreign(schedule))
+    assert shash2hex(again.mod) == shash2hex(schedule.mod)
 
 
 # -- rounds that a pretended MetaSchedule hands over

@@ -21,7 +21,7 @@ from tvm.target import Target
 
 from chameleon_tuner.measure.outcome import RejectedError
 from chameleon_tuner.measure.timing import TimingPolicy
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.tvm.kernels import (
     Arguments,
     argument_shapes,
@@ -29,6 +29,7 @@ from chameleon_tuner.tvm.kernels import (
     device_of,
     random_array,
 )
+from chameleon_tuner.tvm.peer import foreign
 from chameleon_tuner.tvm.traces import TracedSpace
 from chameleon_tuner.tvm.worker import Contestant, KernelWorker, _interleave, difference
 
@@ -234,6 +235,15 @@ def test_candidates_are_timed_side_by_side(worker: KernelWorker, name: str) -> N
     ] * 3
     assert all(0 < secs < 1 for kernel in timed for secs in kernel.samples)
     assert worker.time(name, [], 3, 0.001) == []
+
+
+def test_a_trace_of_another_tuner_is_timed_too(worker: KernelWorker) -> None:
+    (first,) = some(worker, "conv2d", 1)
+    trace = foreign(worker._spaces["conv2d"].replay(first).schedule)
+    mine, theirs, broken = worker.time("conv2d", [first, trace, ForeignTrace("[]")], 3, 0.001)
+    assert len(mine.samples) == len(theirs.samples) == 3
+    assert not broken.samples
+    assert broken.message
 
 
 # -- inputs and outputs

@@ -11,12 +11,11 @@ from chameleon_tuner.compare.contest import Run
 from chameleon_tuner.compare.folder import Folder
 from chameleon_tuner.compare.neutral import median_us, neutral_samples, noise, timed
 from chameleon_tuner.compare.processes import run_process
-from chameleon_tuner.compare.runlog import RunLog
+from chameleon_tuner.compare.runlog import Kernel, RunLog
 from chameleon_tuner.compare.suites import tasks_of
 from chameleon_tuner.machine import cpu_name, thread_environment, usable_cores
 from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.pool import WorkerPool
-from chameleon_tuner.space import Configuration
 from chameleon_tuner.task import Task
 
 HANDLER = "chameleon_tuner.tvm.worker:KernelWorker"
@@ -34,8 +33,8 @@ class Arena(Protocol):
         ...
 
     def time(
-        self, folder: Folder, wanted: Mapping[str, Sequence[Configuration]]
-    ) -> Iterator[tuple[str, Mapping[Configuration, float]]]:
+        self, folder: Folder, wanted: Mapping[str, Sequence[Kernel]]
+    ) -> Iterator[tuple[str, Mapping[Kernel, float]]]:
         """Neutral microseconds of configurations, a task at a time: by the task's name."""
         ...
 
@@ -70,8 +69,8 @@ class MachineArena:
                 yield run, run_process(self._assignment(run, folder, scratch), messages)
 
     def time(
-        self, folder: Folder, wanted: Mapping[str, Sequence[Configuration]]
-    ) -> Iterator[tuple[str, Mapping[Configuration, float]]]:
+        self, folder: Folder, wanted: Mapping[str, Sequence[Kernel]]
+    ) -> Iterator[tuple[str, Mapping[Kernel, float]]]:
         """See `Arena.time`; timed together, unless a former session has all of them."""
         with WorkerPool(self._handler, 1, thread_environment(self._threads)) as pool:
             timer = LocalMeasurer(pool)
@@ -79,8 +78,8 @@ class MachineArena:
                 task = folder.task(name)
 
                 def measure(
-                    distinct: Sequence[Configuration], task: Task = task
-                ) -> Mapping[Configuration, tuple[float, ...]]:
+                    distinct: Sequence[Kernel], task: Task = task
+                ) -> Mapping[Kernel, tuple[float, ...]]:
                     return neutral_samples(timer, task, distinct)
 
                 samples = timed(folder.path / "neutral", task, configurations, measure)

@@ -18,13 +18,12 @@ from chameleon_tuner.compare.merit import Merit, figures_of_merit, to_plain
 from chameleon_tuner.compare.recording import Recording, recording_of, write_recordings
 from chameleon_tuner.compare.replayed import ReplayArena, digest_of
 from chameleon_tuner.compare.results import curve_of, incumbents_of, plain_curve
-from chameleon_tuner.compare.runlog import RunLog, read_log
+from chameleon_tuner.compare.runlog import Kernel, RunLog, read_log
 from chameleon_tuner.compare.suites import PAPER_SUITES, check_suite, chosen, tasks_of
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.finish import versions
 from chameleon_tuner.machine import cpu_name, usable_cores
 from chameleon_tuner.schedule import parse_duration
-from chameleon_tuner.space import Configuration
 from chameleon_tuner.task import Task
 from chameleon_tuner.zoo import NETWORKS
 
@@ -239,7 +238,7 @@ def _check_budget(run: Run, log: RunLog) -> None:
 
 def _neutral(
     arena: Arena, folder: Folder, logs: Sequence[RunLog], watcher: Watcher
-) -> dict[str, Mapping[Configuration, float]]:
+) -> dict[str, Mapping[Kernel, float]]:
     wanted = incumbents_of(logs)
     watcher.timing({task: len(kernels) for task, kernels in wanted.items()})
     return dict(arena.time(folder, wanted))

@@ -48,6 +48,7 @@ class RecipeMerit:
         failures: by kind, the most frequent first.
         spent: mean seconds of a run by activity, over the runs that say.
         startup_secs: mean seconds of a run before its first batch.
+        total_secs: mean seconds of a run.
     """
 
     runs: int
@@ -62,6 +63,7 @@ class RecipeMerit:
     failures: Mapping[str, Failures]
     spent: Mapping[str, float]
     startup_secs: float
+    total_secs: float
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def _recipe(runs: Runs, recipe: str, reference: str) -> RecipeMerit:
         failures=_failures(curves),
         spent=_spent(curves),
         startup_secs=float(np.mean([curve.startup_secs for curve in curves])),
+        total_secs=float(np.mean([curve.total_secs for curve in curves])),
     )
 
 

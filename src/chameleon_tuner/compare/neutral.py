@@ -12,13 +12,14 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from chameleon_tuner.compare.runlog import Kernel
 from chameleon_tuner.errors import MeasurementError
 from chameleon_tuner.measure.outcome import Failed
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.task import Task
 
 ROUNDS, ROUND_SECS = 5, 0.1
@@ -26,7 +27,7 @@ ROUNDS, ROUND_SECS = 5, 0.1
 Samples = tuple[float, ...]
 """Seconds of one run, in every round; empty for a candidate that fails."""
 
-Measure = Callable[[Sequence[Configuration]], Mapping[Configuration, Samples]]
+Measure = Callable[[Sequence[Kernel]], Mapping[Kernel, Samples]]
 """Times distinct candidates of a task together."""
 
 
@@ -43,7 +44,7 @@ class Timer(Protocol):
     """Times candidates together; see `LocalMeasurer.time`."""
 
     def time(
-        self, task: Task, configurations: Sequence[Configuration], rounds: int, round_secs: float
+        self, task: Task, configurations: Sequence[Kernel], rounds: int, round_secs: float
     ) -> Sequence[TimedKernel]:
         """One result for each configuration, in order.
 
@@ -59,10 +60,10 @@ class Timer(Protocol):
 def neutral_us(
     measurer: Timer,
     task: Task,
-    configurations: Sequence[Configuration],
+    configurations: Sequence[Kernel],
     rounds: int = ROUNDS,
     round_secs: float = ROUND_SECS,
-) -> dict[Configuration, float]:
+) -> dict[Kernel, float]:
     """Microseconds of each distinct candidate; see `neutral_samples` and `median_us`."""
     timed = neutral_samples(measurer, task, configurations, rounds, round_secs)
     return {configuration: median_us(samples) for configuration, samples in timed.items()}
@@ -71,10 +72,10 @@ def neutral_us(
 def neutral_samples(
     measurer: Timer,
     task: Task,
-    configurations: Sequence[Configuration],
+    configurations: Sequence[Kernel],
     rounds: int = ROUNDS,
     round_secs: float = ROUND_SECS,
-) -> dict[Configuration, Samples]:
+) -> dict[Kernel, Samples]:
     """Samples of each distinct candidate, all timed together but for those that fail.
 
     Where one takes the others along, each is tried alone, and those that fail then are left out.
@@ -90,7 +91,7 @@ def neutral_samples(
         MeasurementError: they fail together, but none fails alone; or the measurer cannot go on.
     """
     distinct = list(dict.fromkeys(configurations))
-    samples: dict[Configuration, Samples] = dict.fromkeys(distinct, ())
+    samples: dict[Kernel, Samples] = dict.fromkeys(distinct, ())
     together = distinct
     while together:
         try:
@@ -109,7 +110,7 @@ def neutral_samples(
 
 
 def _sound(
-    measurer: Timer, task: Task, configuration: Configuration, rounds: int, round_secs: float
+    measurer: Timer, task: Task, configuration: Kernel, rounds: int, round_secs: float
 ) -> bool:
     """Whether a candidate takes nobody along."""
     try:
@@ -141,8 +142,8 @@ def noise(samples: Iterable[Samples]) -> float:
 
 
 def timed(
-    folder: Path, task: Task, configurations: Sequence[Configuration], measure: Measure
-) -> dict[Configuration, Samples]:
+    folder: Path, task: Task, configurations: Sequence[Kernel], measure: Measure
+) -> dict[Kernel, Samples]:
     """Samples of each distinct candidate, of one session.
 
     The last session of a task is in `folder`, in `<name of the task>.json`. It answers where all
@@ -163,20 +164,28 @@ def timed(
     return {configuration: known[configuration] for configuration in distinct}
 
 
-def _write(samples: Mapping[Configuration, Samples], path: Path, task: Task) -> None:
-    rows = [[configuration.to_json(), mine] for configuration, mine in samples.items()]
+def _write(samples: Mapping[Kernel, Samples], path: Path, task: Task) -> None:
+    rows = [[_plain(kernel), mine] for kernel, mine in samples.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_name(f"{path.name}.part")
     whole.write_text(json.dumps({"task": task.key, "samples": rows}))
     whole.replace(path)
 
 
-def _read(path: Path, task: Task) -> Mapping[Configuration, Samples]:
+def _read(path: Path, task: Task) -> Mapping[Kernel, Samples]:
     """What is in the file; nothing where it is missing, damaged, or another task's."""
     try:
         data = json.loads(path.read_text())
         if data["task"] != task.key:
             return {}
-        return {Configuration.from_json(c): tuple(map(float, mine)) for c, mine in data["samples"]}
+        return {_kernel_of(plain): tuple(map(float, mine)) for plain, mine in data["samples"]}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _plain(kernel: Kernel) -> Any:
+    return kernel.text if isinstance(kernel, ForeignTrace) else kernel.to_json()
+
+
+def _kernel_of(plain: Any) -> Kernel:
+    return ForeignTrace(plain) if isinstance(plain, str) else Configuration.from_json(plain)

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from chameleon_tuner.compare.contest import METASCHEDULE, Contestant, Run
 from chameleon_tuner.compare.folder import Folder
 from chameleon_tuner.compare.recording import Recording, read_recordings
-from chameleon_tuner.compare.runlog import RunLog, write_log
+from chameleon_tuner.compare.runlog import Kernel, RunLog, write_log
 from chameleon_tuner.compare.searching import searched
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.machine import usable_cores
@@ -84,11 +84,11 @@ class ReplayArena:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def time(
-        self, folder: Folder, wanted: Mapping[str, Sequence[Configuration]]
-    ) -> Iterator[tuple[str, Mapping[Configuration, float]]]:
+        self, folder: Folder, wanted: Mapping[str, Sequence[Kernel]]
+    ) -> Iterator[tuple[str, Mapping[Kernel, float]]]:
         """See `Arena.time`: what the replay answers is without noise."""
         for name, configurations in wanted.items():
-            distinct = list(dict.fromkeys(configurations))
+            distinct = [c for c in dict.fromkeys(configurations) if isinstance(c, Configuration)]
             truth = ReplayMeasurer(self._recordings[name], self._policy).true_us(distinct)
             yield name, dict(zip(distinct, np.asarray(truth).tolist(), strict=True))
 

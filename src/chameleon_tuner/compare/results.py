@@ -8,16 +8,15 @@ from dataclasses import asdict
 from typing import Any
 
 from chameleon_tuner.compare.curve import Curve
-from chameleon_tuner.compare.runlog import Incumbent, RunLog
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.compare.runlog import Incumbent, Kernel, RunLog
 
 
-def curve_of(log: RunLog, neutral_us: Mapping[Configuration, float]) -> Curve:
+def curve_of(log: RunLog, neutral_us: Mapping[Kernel, float]) -> Curve:
     """A run with the neutral figures in place of its own.
 
     Args:
         log: of the run, cut to its budget.
-        neutral_us: of every incumbent's configuration.
+        neutral_us: of every incumbent's kernel.
     """
     incumbents = log.incumbents()
     best = [_neutral(incumbent, neutral_us) for incumbent in incumbents]
@@ -41,12 +40,12 @@ def curve_of(log: RunLog, neutral_us: Mapping[Configuration, float]) -> Curve:
     )
 
 
-def incumbents_of(logs: Sequence[RunLog]) -> dict[str, list[Configuration]]:
-    """Every configuration that was an incumbent of a run, once, by task: what is timed again."""
-    found: dict[str, dict[Configuration, None]] = {}
+def incumbents_of(logs: Sequence[RunLog]) -> dict[str, list[Kernel]]:
+    """Every kernel that was an incumbent of a run, once, by task: what is timed again."""
+    found: dict[str, dict[Kernel, None]] = {}
     for log in logs:
         mine = found.setdefault(log.task, {})
-        mine.update({i.configuration: None for i in log.incumbents() if i.configuration})
+        mine.update({i.kernel: None for i in log.incumbents() if i.kernel})
     return {task: list(mine) for task, mine in found.items() if mine}
 
 
@@ -55,8 +54,8 @@ def plain_curve(curve: Curve) -> dict[str, Any]:
     return {name: _finite(value) for name, value in asdict(curve).items()}
 
 
-def _neutral(incumbent: Incumbent, neutral_us: Mapping[Configuration, float]) -> float:
-    found = incumbent.configuration
+def _neutral(incumbent: Incumbent, neutral_us: Mapping[Kernel, float]) -> float:
+    found = incumbent.kernel
     return neutral_us.get(found, math.inf) if found else math.inf
 
 

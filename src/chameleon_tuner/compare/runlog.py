@@ -12,7 +12,10 @@ from typing import Any
 
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.measure.outcome import Status
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, ForeignTrace
+
+Kernel = Configuration | ForeignTrace
+"""What a neutral timer can build again."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Trial:
         own_secs: the tuner's own figure; infinite for failures.
         build_secs: its share of the building; nan where the tuner does not say.
         run_secs: its share of the running; nan where the tuner does not say.
+        trace: of what has no configuration, where its tuner can tell.
     """
 
     configuration: Configuration | None
@@ -32,6 +36,7 @@ class Trial:
     own_secs: float
     build_secs: float = math.nan
     run_secs: float = math.nan
+    trace: ForeignTrace | None = None
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,14 @@ class Incumbent:
         measurements: up to it, itself included.
         steps: of exploration up to its batch.
         own_secs: the tuner's own figure.
-        configuration: see `Trial`.
+        kernel: what ran: its configuration, or its trace; None where neither is known.
     """
 
     seconds: float
     measurements: int
     steps: int
     own_secs: float
-    configuration: Configuration | None
+    kernel: Kernel | None
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,8 @@ class RunLog:
                 trial = self.trials[number]
                 if trial.own_secs < best:
                     best = trial.own_secs
-                    found.append(
-                        Incumbent(batch.seconds, number + 1, batch.steps, best, trial.configuration)
-                    )
+                    kernel = trial.configuration or trial.trace
+                    found.append(Incumbent(batch.seconds, number + 1, batch.steps, best, kernel))
             begin = batch.measurements
         return found
 
@@ -153,6 +157,7 @@ def _plain(log: RunLog) -> dict[str, Any]:
                 t.configuration.to_json() if t.configuration else None,
                 t.status.value,
                 *(s if math.isfinite(s) else None for s in (t.own_secs, t.build_secs, t.run_secs)),
+                *([t.trace.text] if t.trace else []),
             ]
             for t in log.trials
         ],
@@ -165,11 +170,12 @@ def _log_of(data: dict[str, Any]) -> RunLog:
 
 
 def _trial_of(row: list[Any]) -> Trial:
-    configuration, status, own, build, run = row
+    configuration, status, own, build, run, *trace = row
     return Trial(
         Configuration.from_json(configuration) if configuration else None,
         Status(status),
         math.inf if own is None else own,
         math.nan if build is None else build,
         math.nan if run is None else run,
+        ForeignTrace(*trace) if trace else None,
     )

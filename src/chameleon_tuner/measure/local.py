@@ -14,7 +14,7 @@ from chameleon_tuner.measure.outcome import Failed, Outcome, Status
 from chameleon_tuner.measure.pool import Script, WorkerPool
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.measure.worker import Request, Worker
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task
 
@@ -106,7 +106,11 @@ class LocalMeasurer:
         return self._run_alone(task, Request("judge", arguments, self._timeouts.judge))
 
     def time(
-        self, task: Task, configurations: Sequence[Configuration], rounds: int, round_secs: float
+        self,
+        task: Task,
+        configurations: Sequence[Configuration | ForeignTrace],
+        rounds: int,
+        round_secs: float,
     ) -> Any:
         """Time candidates interleaved in one worker; see `KernelWorker.time`.
 

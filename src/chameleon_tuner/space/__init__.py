@@ -1,6 +1,6 @@
 """Design spaces: knobs, sketches, configurations, encodings and moves."""
 
-from chameleon_tuner.space.configuration import Configuration
+from chameleon_tuner.space.configuration import Configuration, ForeignTrace
 from chameleon_tuner.space.knob import INWARD, OUTWARD, STAY, Choice, IntArray, Knob, Location, Tile
 from chameleon_tuner.space.sketch import Sketch
 from chameleon_tuner.space.space import DesignSpace
@@ -11,6 +11,7 @@ __all__ = [
     "STAY",
     "Choice",
     "Configuration",
+    "ForeignTrace",
     "DesignSpace",
     "IntArray",
     "Knob",

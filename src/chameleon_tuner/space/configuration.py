@@ -25,3 +25,14 @@ class Configuration:
     def from_json(data: dict[str, Any]) -> Configuration:
         """Inverse of `to_json`."""
         return Configuration(int(data["sketch"]), tuple(int(i) for i in data["indices"]))
+
+
+@dataclass(frozen=True, order=True)
+class ForeignTrace:
+    """A candidate of another tuner that is no configuration of the design space.
+
+    Attributes:
+        text: TVM's JSON of the whole trace, postprocessors included.
+    """
+
+    text: str

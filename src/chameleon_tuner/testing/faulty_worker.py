@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.tvm.compare import ModelWorker
 from chameleon_tuner.tvm.worker import Contestant
 
@@ -123,10 +123,12 @@ class FaultyWorker(ModelWorker):
         self._fail("run", self._proposed[ticket])
         return super().run(ticket, incumbent_secs, policy)
 
-    def _contestant(self, key: str, configuration: Configuration) -> Contestant:
+    def _contestant(self, key: str, configuration: Configuration | ForeignTrace) -> Contestant:
         honest = super()._contestant(key, configuration)
         timer = honest.timer
-        if timer is None or self._fault("judge", configuration) is not Fault.CLAIMS_TO_BE_FAST:
+        if timer is None or isinstance(configuration, ForeignTrace):
+            return honest
+        if self._fault("judge", configuration) is not Fault.CLAIMS_TO_BE_FAST:
             return honest
         return Contestant(lambda number: timer(number) + 1.0, honest.once_secs)
 

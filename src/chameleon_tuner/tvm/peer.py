@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tvm
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule
 from tvm.s_tir.meta_schedule.measure_callback import MeasureCallback, PyMeasureCallback
@@ -19,7 +20,7 @@ from tvm.target import Target
 
 from chameleon_tuner.compare.runlog import Batch, RunLog, Trial
 from chameleon_tuner.measure.outcome import Status
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.tvm.database import RECORDS, WORKLOADS
 from chameleon_tuner.tvm.traces import TracedSpace, load_module, traced_space
@@ -133,6 +134,11 @@ def counterpart(space: TracedSpace, schedule: Schedule) -> Configuration | None:
     return found
 
 
+def foreign(schedule: Schedule) -> ForeignTrace:
+    """What a candidate without a configuration can be built from again."""
+    return ForeignTrace(str(tvm.ir.save_json(schedule.trace.as_json())))
+
+
 def _with_all_jobs(trace: Trace, target: Target) -> Trace:
     jobs = _JOBS_PER_CORE * int(target.attrs.get("num-cores", 0))
 
@@ -176,7 +182,9 @@ class _Rounds:
         for candidate, builder, runner in zip(candidates, built, run, strict=True):
             found = counterpart(self._space, candidate.sch)
             status = status_of(builder.error_msg, runner.error_msg)
-            self._trials.append(Trial(found, status, _own_secs(status, runner)))
+            own_secs = _own_secs(status, runner)
+            trace = None if found else foreign(candidate.sch)
+            self._trials.append(Trial(found, status, own_secs, trace=trace))
         self._batches.append(Batch(ended, len(self._trials)))
         self._keep(self._log_at(ended))
         self._aside_secs += self._seconds() - ended

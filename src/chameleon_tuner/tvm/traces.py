@@ -16,7 +16,16 @@ from tvm.target import Target
 
 from chameleon_tuner.errors import ChameleonError
 from chameleon_tuner.measure.outcome import RejectedError
-from chameleon_tuner.space import Choice, Configuration, DesignSpace, Knob, Location, Sketch, Tile
+from chameleon_tuner.space import (
+    Choice,
+    Configuration,
+    DesignSpace,
+    ForeignTrace,
+    Knob,
+    Location,
+    Sketch,
+    Tile,
+)
 from chameleon_tuner.tvm.intrinsics import import_intrinsics
 
 _TILE, _CATEGORICAL, _LOCATION = (
@@ -136,6 +145,12 @@ class TracedSpace:
                 if str(same) == str(trace.simplified(True)):
                     return found
         return None
+
+    def retraced(self, foreign: ForeignTrace) -> Schedule:
+        """The schedule of another tuner's trace of this task, as its author had it."""
+        schedule = Schedule(self.module, seed=_SEED, debug_mask=0, error_render_level="fast")
+        Trace.apply_json_to_schedule(tvm.ir.load_json(foreign.text), schedule)
+        return schedule
 
     # -- trace -> sketch
 

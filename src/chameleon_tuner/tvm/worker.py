@@ -14,7 +14,7 @@ import tvm
 from tvm.target import Target
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy, time_candidate
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.tvm.kernels import (
     Arguments,
     Kernel,
@@ -153,7 +153,11 @@ class KernelWorker:
         return judged
 
     def time(
-        self, key: str, configurations: list[Configuration], rounds: int, round_secs: float
+        self,
+        key: str,
+        configurations: list[Configuration | ForeignTrace],
+        rounds: int,
+        round_secs: float,
     ) -> list[Judged]:
         """Time candidates as they are deployed, interleaved, in the same memory.
 
@@ -162,11 +166,14 @@ class KernelWorker:
         contestants = [self._contestant(key, configuration) for configuration in configurations]
         return _interleave(contestants, rounds, round_secs)
 
-    def _contestant(self, key: str, configuration: Configuration) -> Contestant:
+    def _contestant(self, key: str, configuration: Configuration | ForeignTrace) -> Contestant:
         """A candidate as deployed."""
         space = self._spaces[key]
         try:
-            module = space.replay(configuration).schedule.mod
+            if isinstance(configuration, ForeignTrace):
+                module = space.retraced(configuration).mod
+            else:
+                module = space.replay(configuration).schedule.mod
             return self._warmed(key, compile_candidate(module, space.target))
         except Exception as failure:  # a candidate's failure is its own
             return Contestant(None, math.inf, _reason(failure))

@@ -30,7 +30,8 @@ def _quality(merit: Merit) -> Table:
         ("recipe", "at equal trials", "at equal wall-clock", "runs without a kernel"),
         rows,
         "Below 1 is faster. Geomean over tasks and seeds, by the neutral timer. Equal wall-clock: "
-        f"per task, the seconds of whoever of the two ended first. {_INTERVAL}",
+        "per task, the seconds of whoever of the two ended first. "
+        f"{MISSING}: {merit.reference} had nothing by then. {_INTERVAL}",
     )
 
 
@@ -69,11 +70,12 @@ def _cost(merit: Merit) -> Table:
     for name, r in merit.recipes.items():
         spent = r.spent
         failed = ", ".join(f"{kind} {f.count}" for kind, f in r.failures.items()) or "none"
-        activities = ("total", "explore", "fit", "build", "run")
+        activities = ("explore", "fit", "build", "run")
         rows.append(
             (
                 name,
                 significant(r.startup_secs),
+                significant(r.total_secs),
                 *(significant(spent.get(activity, math.nan)) for activity in activities),
                 significant(r.exploration.to_converge.value),
                 failed,
