@@ -230,4 +230,4 @@ def test_tvm_tunes_a_small_matmul(
         assert trial.configuration is not None
         assert space.replay(trial.configuration).configuration == trial.configuration
     assert log.incumbents()[-1].own_secs == float(best.run_secs[0])
-    assert log.incumbents()[-1].configuration == space.configuration_of(best.trace)
+    assert log.incumbents()[-1].kernel == space.configuration_of(best.trace)
