@@ -85,8 +85,7 @@ def deploy(
     A tuned model that computes something else, or is not faster as a whole, is not deployed:
     the folder then holds what TVM makes of the model without tuning, and the result says so.
     """
-    from chameleon_tuner.tvm.build import UNTUNED, build_libraries, drop_untuned, keep_untuned
-    from chameleon_tuner.tvm.deploy import LIBRARY
+    from chameleon_tuner.tvm.build import build_libraries, drop_untuned, keep_untuned
 
     winners = {
         key: (verdict.winner, verdict.best_secs)
@@ -96,12 +95,11 @@ def deploy(
     with clock.timing("build"):
         build_libraries(network, winners, folder)
     with clock.timing("run"):
-        comparison = _compare(network, folder, pool, LIBRARY)
+        comparison = _compare(network, folder, pool)
         reason = _why_not(comparison)
         if reason:
             keep_untuned(folder)
-            # Not under the deployed name: the worker has the refused code by that.
-            comparison = _compare(network, folder, pool, UNTUNED)
+            comparison = _compare(network, folder, pool)
             verdicts = {key: verdict.dropped(reason) for key, verdict in verdicts.items()}
     drop_untuned(folder)
     return Deployed(verdicts, comparison, not _wrong(comparison))
@@ -121,18 +119,20 @@ def _wrong(comparison: Comparison) -> bool:
     return not all(error <= TOLERANCE for error in comparison.errors.values())
 
 
-def _compare(network: Network, folder: Path, pool: WorkerPool, file: str) -> Comparison:
-    """The library `file` of a folder beside the untuned one; see `ModelWorker.compare`."""
+def _compare(network: Network, folder: Path, pool: WorkerPool) -> Comparison:
+    """The deployed library beside the untuned one; see `ModelWorker.compare`."""
     from chameleon_tuner.tvm.build import UNTUNED
+    from chameleon_tuner.tvm.deploy import LIBRARY
 
     onnx = network.program.onnx_path
     arguments = (
-        str(folder / file),
+        str(folder / LIBRARY),
         str(folder / UNTUNED),
         str(onnx) if onnx else None,
         network.threads,
     )
-    # A worker keeps every library that it loaded, and whatever candidates did to its memory.
+    # A worker keeps every library that it loaded, also a refused one of the same name, and
+    # whatever candidates did to its memory.
     pool.renew()
     request = Request("compare", arguments, _COMPARE_TIMEOUT_SECS)
     with MachineLock().running():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from chameleon_tuner.explore.mixed import MixedExplorer
 from chameleon_tuner.explore.random import RandomExplorer
 from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch
+from chameleon_tuner.names import hint
 from chameleon_tuner.sample.adaptive import AdaptiveSampler
 from chameleon_tuner.sample.base import Sampler
 from chameleon_tuner.sample.diverse import DiverseSampler
@@ -164,6 +164,4 @@ def task_search(task: Task, recipe: Recipe, seed: int, shared: SharedRecords) ->
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}")
+    raise UsageError(f"unknown {kind} {name!r}; {hint(name, known)}known: {', '.join(known)}")

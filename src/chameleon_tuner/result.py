@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from chameleon_tuner.writing import strict_json
 
 SUMMARY, REPORT = "summary.json", "report.md"
 
@@ -82,7 +83,7 @@ class Result:
         """The content of `summary.json`."""
         data = asdict(self)
         del data["folder"]
-        return {key: _finite(value) for key, value in data.items()}
+        return {key: strict_json(value) for key, value in data.items()}
 
     def write(self) -> None:
         """Write `summary.json` into the folder."""
@@ -93,14 +94,3 @@ class Result:
     def speedup(self) -> float:
         """Untuned over tuned latency."""
         return self.latency_ms["untuned"] / self.latency_ms["tuned"]
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no nan: null stands for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -122,7 +122,6 @@ def test_results_hold_what_was_asked_for(
     assert "nearest" in found["facts"]["policy"]
     assert found["versions"]["apache-tvm"]
     assert [task["weight"] for task in found["tasks"]] == [2, 2]
-    # All recipes of this form share their first batch, so it costs everybody the same.
     assert len(compared.curves) == 8
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from chameleon_tuner.compare.bootstrap import Estimate, geomean
 from chameleon_tuner.compare.curve import Curve
-from chameleon_tuner.compare.merit import RecipeMerit, figures_of_merit, to_plain
+from chameleon_tuner.compare.merit import RecipeMerit, figures_of_merit
 from chameleon_tuner.errors import UsageError
+from chameleon_tuner.writing import strict_json
 
 
 def made(recipe: str, best_us: list[float], task: str = "t-1", seed: int = 0, **other: object):
@@ -91,7 +92,7 @@ def test_nothing_found_is_infinitely_slow_and_counted():
     assert figures.at_equal_trials.low == pytest.approx(0.5)
     assert math.isinf(figures.at_equal_trials.high or 0)
     assert math.isinf(figures.final_us["t-1"])
-    plain = json.loads(json.dumps(to_plain(figures), allow_nan=False))
+    plain = json.loads(json.dumps(strict_json(figures), allow_nan=False))
     approx = pytest.approx(0.5)
     assert plain["at_equal_trials"] == {"value": None, "low": approx, "high": None, "pairs": 2}
 
@@ -290,7 +291,9 @@ def test_scaling_all_latencies_leaves_the_ratios(curves: list[Curve], factor: fl
 @given(comparisons(), st.randoms(use_true_random=False))
 def test_order_of_the_curves_does_not_matter(curves: list[Curve], order: random.Random):
     shuffled = order.sample(curves, len(curves))
-    assert to_plain(figures_of_merit(shuffled, "ref")) == to_plain(figures_of_merit(curves, "ref"))
+    assert strict_json(figures_of_merit(shuffled, "ref")) == strict_json(
+        figures_of_merit(curves, "ref")
+    )
 
 
 @settings(deadline=None, max_examples=50)
@@ -302,4 +305,4 @@ def test_what_never_got_there_is_never_faster(curves: list[Curve]):
         if got.runs and not got.reached:
             assert got.seconds.whole.value <= 1.0 + 1e-12
             assert got.measurements.strict.value <= 1.0 + 1e-12
-    json.dumps(to_plain(figures_of_merit(curves, "ref")), allow_nan=False)
+    json.dumps(strict_json(figures_of_merit(curves, "ref")), allow_nan=False)

@@ -6,7 +6,6 @@ import math
 import pytest
 
 from chameleon_tuner.compare.curve import Curve
-from chameleon_tuner.compare.merit import to_plain
 from chameleon_tuner.compare.paper import paper_tables
 from chameleon_tuner.compare.published import (
     ANNEALING_ADAPTIVE,
@@ -18,6 +17,7 @@ from chameleon_tuner.compare.published import (
     PPO_GREEDY,
     SPEEDUP,
 )
+from chameleon_tuner.writing import strict_json
 
 WEIGHTS = {"alexnet-1": 1.0, "alexnet-4": 2.0}
 
@@ -101,7 +101,7 @@ def test_a_partial_comparison_leaves_cells_empty():
     assert math.isnan(cell.hours_to_reach)
     assert {claim.ours for claim in alone.claims} == {None}
     assert alone.disagreements() == []
-    json.dumps(to_plain(alone), allow_nan=False)
+    json.dumps(strict_json(alone), allow_nan=False)
 
 
 def test_never_reached_counts_as_the_whole_budget():

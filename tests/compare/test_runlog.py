@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chameleon_tuner.compare.results import curve_of, incumbents_of, plain_curve
+from chameleon_tuner.compare.results import curve_of, incumbents_of
 from chameleon_tuner.compare.runlog import Batch, RunLog, Trial, read_log, write_log
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.writing import strict_json
 
 
 def at(number: int) -> Configuration:
@@ -130,7 +131,7 @@ def test_a_curve_of_nothing_is_empty_and_infinite() -> None:
     nothing = curve_of(replace(LOG, batches=(), trials=()), {})
     assert nothing.seconds == ()
     assert math.isinf(nothing.final_us)
-    assert plain_curve(nothing)["final_us"] is None
+    assert strict_json(nothing)["final_us"] is None
 
 
 def test_incumbents_of_all_runs_are_timed_once() -> None:

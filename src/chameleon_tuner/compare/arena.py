@@ -63,19 +63,22 @@ class MachineArena:
 
     def run(self, runs: Iterable[Run], folder: Folder) -> Iterator[tuple[Run, RunLog]]:
         """See `Arena.run`."""
+        tasks = {task.name: task for task in folder.tasks()}
         for run in runs:
             with tempfile.TemporaryDirectory() as scratch:
                 messages = folder.path / "messages" / f"{run.name}.txt"
-                yield run, run_process(self._assignment(run, folder, scratch), messages)
+                assignment = self._assignment(run, tasks[run.task], folder, scratch)
+                yield run, run_process(assignment, messages)
 
     def time(
         self, folder: Folder, wanted: Mapping[str, Sequence[Kernel]]
     ) -> Iterator[tuple[str, Mapping[Kernel, float]]]:
         """See `Arena.time`; timed together, unless a former session has all of them."""
+        tasks = {task.name: task for task in folder.tasks()}
         with WorkerPool(self._handler, 1, thread_environment(self._threads)) as pool:
             timer = LocalMeasurer(pool)
             for name, configurations in wanted.items():
-                task = folder.task(name)
+                task = tasks[name]
 
                 def measure(
                     distinct: Sequence[Kernel], task: Task = task
@@ -97,8 +100,7 @@ class MachineArena:
             f"{middle} of that, in the middle of the tasks",
         }
 
-    def _assignment(self, run: Run, folder: Folder, scratch: str) -> Assignment:
-        task = folder.task(run.task)
+    def _assignment(self, run: Run, task: Task, folder: Folder, scratch: str) -> Assignment:
         return Assignment(
             task=task.name,
             key=task.key,

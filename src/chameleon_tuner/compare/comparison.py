@@ -14,17 +14,18 @@ from chameleon_tuner.compare.arena import Arena, MachineArena
 from chameleon_tuner.compare.contest import Contest, Run, contestants_of
 from chameleon_tuner.compare.curve import Curve
 from chameleon_tuner.compare.folder import RECORDING, RESULTS, Folder, write_json
-from chameleon_tuner.compare.merit import Merit, figures_of_merit, to_plain
+from chameleon_tuner.compare.merit import Merit, figures_of_merit
 from chameleon_tuner.compare.recording import Recording, recording_of, write_recordings
 from chameleon_tuner.compare.replayed import ReplayArena, digest_of
-from chameleon_tuner.compare.results import curve_of, incumbents_of, plain_curve
-from chameleon_tuner.compare.runlog import Kernel, RunLog, read_log
+from chameleon_tuner.compare.results import curve_of, incumbents_of
+from chameleon_tuner.compare.runlog import Kernel, RunLog
 from chameleon_tuner.compare.suites import PAPER_SUITES, check_suite, chosen, tasks_of
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.finish import versions
 from chameleon_tuner.machine import cpu_name, usable_cores
 from chameleon_tuner.schedule import parse_duration
 from chameleon_tuner.task import Task
+from chameleon_tuner.writing import strict_json
 from chameleon_tuner.zoo import NETWORKS
 
 DEFAULT_RECIPES = "chameleon,2x2,autotvm,metaschedule"
@@ -175,7 +176,7 @@ def compare(options: Options, out: Path, watcher: Watcher) -> Compared:
         curves=curves,
         merit=figures_of_merit(curves, options.reference),
         facts=arena.facts(),
-        versions=versions(),
+        versions=identity["versions"],
         logs=logs,
     )
     _write(compared, options, identity)
@@ -216,14 +217,16 @@ def _logs(
 ) -> list[RunLog]:
     """The logs of all runs, recipe by recipe; those that are missing are run first."""
     runs = list(contest.runs([task.name for task in tasks]))
-    missing = [run for run in runs if folder.finished(run) is None]
-    watcher.begin(len(runs) - len(missing), missing)
+    logs = {run: log for run in runs if (log := folder.finished(run)) is not None}
+    missing = [run for run in runs if run not in logs]
+    watcher.begin(len(logs), missing)
     for run, log in arena.run(missing, folder):
+        logs[run] = log
         watcher.run_done(run, log)
         _check_budget(run, log)
     order = {contestant.label: n for n, contestant in enumerate(contest.contestants)}
     runs.sort(key=lambda run: order[run.contestant.label])
-    return [read_log(folder.log(run)) for run in runs]
+    return [logs[run] for run in runs]
 
 
 def _check_budget(run: Run, log: RunLog) -> None:
@@ -258,8 +261,8 @@ def _write(compared: Compared, options: Options, identity: Mapping[str, Any]) ->
                 {"name": t.name, "weight": t.weight, "flops": t.flops, "arguments": t.arguments}
                 for t in compared.tasks
             ],
-            "merit": to_plain(compared.merit),
-            "curves": [plain_curve(curve) for curve in compared.curves],
+            "merit": strict_json(compared.merit),
+            "curves": strict_json(compared.curves),
         },
     )
     if not options.replay:
@@ -274,7 +277,7 @@ def _recordings(compared: Compared) -> list[Recording]:
             compared.logs,
             machine=cpu_name(),
             threads=usable_cores(),
-            versions=versions(),
+            versions=compared.versions,
         )
         for task in compared.tasks
     ]

@@ -1,7 +1,7 @@
 """The folder of a comparison: its terms, its tasks, and a file for every run.
 
 comparison.json           the terms; another comparison is not mixed in
-tasks/<name>.json         a task, its module beside it
+tasks.json                the suite's tasks; their modules are tasks/<name>.module.json
 runs/<task>.<recipe>.<seed>.json
 neutral/<task>.json       the neutral timer's samples
 messages/                 what the runs' processes printed
@@ -22,6 +22,7 @@ from chameleon_tuner.errors import OutputError
 from chameleon_tuner.folder import make_folder
 from chameleon_tuner.space.plain import from_plain, to_plain
 from chameleon_tuner.task import Task
+from chameleon_tuner.writing import write_whole
 
 TERMS, RESULTS, RECORDING = "comparison.json", "results.json", "recording.jsonl.gz"
 
@@ -107,10 +108,6 @@ class Folder:
             for data in json.loads(index.read_text())
         ]
 
-    def task(self, name: str) -> Task:
-        """One of them."""
-        return next(task for task in self.tasks() if task.name == name)
-
     # -- runs
 
     def log(self, run: Run) -> Path:
@@ -128,9 +125,7 @@ class Folder:
 
 def write_json(path: Path, data: Any) -> None:
     """Write strict JSON; whoever reads the path sees all of it or nothing."""
-    whole = path.with_name(f"{path.name}.part")
-    whole.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
-    whole.replace(path)
+    write_whole(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def _plain(task: Task) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -120,17 +118,6 @@ def equal_trials(runs: Runs, recipe: str, reference: str) -> Estimate:
 def equal_secs(runs: Runs, recipe: str, reference: str) -> Estimate:
     """Latency over the reference's at equal wall-clock, see `figures_of_merit`."""
     return _at_equal(runs, (recipe, reference), lambda curve: curve.total_secs, at_second)
-
-
-def to_plain(value: Any) -> Any:
-    """Dataclasses, mappings and sequences as JSON has them; what is not finite becomes None."""
-    if dataclasses.is_dataclass(value):
-        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: to_plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _recipe(runs: Runs, recipe: str, reference: str) -> RecipeMerit:

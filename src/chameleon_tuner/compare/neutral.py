@@ -21,6 +21,7 @@ from chameleon_tuner.errors import MeasurementError
 from chameleon_tuner.measure.outcome import Failed
 from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.task import Task
+from chameleon_tuner.writing import write_whole
 
 ROUNDS, ROUND_SECS = 5, 0.1
 
@@ -57,18 +58,6 @@ class Timer(Protocol):
 # -- timing
 
 
-def neutral_us(
-    measurer: Timer,
-    task: Task,
-    configurations: Sequence[Kernel],
-    rounds: int = ROUNDS,
-    round_secs: float = ROUND_SECS,
-) -> dict[Kernel, float]:
-    """Microseconds of each distinct candidate; see `neutral_samples` and `median_us`."""
-    timed = neutral_samples(measurer, task, configurations, rounds, round_secs)
-    return {configuration: median_us(samples) for configuration, samples in timed.items()}
-
-
 def neutral_samples(
     measurer: Timer,
     task: Task,
@@ -85,7 +74,7 @@ def neutral_samples(
         task: whose candidates they are.
         configurations: any number, repeated or not.
         rounds: in which each has a turn.
-        round_secs: of one turn; a candidate that takes longer is run once.
+        round_secs: of one turn; a candidate that takes longer is run once a round.
 
     Raises:
         MeasurementError: they fail together, but none fails alone; or the measurer cannot go on.
@@ -167,9 +156,7 @@ def timed(
 def _write(samples: Mapping[Kernel, Samples], path: Path, task: Task) -> None:
     rows = [[_plain(kernel), mine] for kernel, mine in samples.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f"{path.name}.part")
-    whole.write_text(json.dumps({"task": task.key, "samples": rows}))
-    whole.replace(path)
+    write_whole(path, json.dumps({"task": task.key, "samples": rows}))
 
 
 def _read(path: Path, task: Task) -> Mapping[Kernel, Samples]:

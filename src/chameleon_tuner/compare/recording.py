@@ -24,6 +24,7 @@ from chameleon_tuner.measure.replay import replayed
 from chameleon_tuner.space import Configuration, DesignSpace
 from chameleon_tuner.space.plain import from_plain, to_plain
 from chameleon_tuner.task import Task
+from chameleon_tuner.writing import write_whole
 
 VERSION = 1
 """Of the format; the value of `recording` in the line that opens a task."""
@@ -81,9 +82,7 @@ def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
     """Write recordings: the same bytes for the same ones, and all of the file or nothing."""
     lines = [line for recording in recordings for line in _lines_of(recording)]
     data = "".join(f"{json.dumps(x, separators=(',', ':'))}\n" for x in lines).encode()
-    whole = path.with_name(f"{path.name}.part")
-    whole.write_bytes(_compressed(data) if path.suffix == ".gz" else data)
-    whole.replace(path)
+    write_whole(path, _compressed(data) if path.suffix == ".gz" else data)
 
 
 def read_recordings(paths: Iterable[Path]) -> list[Recording]:

@@ -1,11 +1,9 @@
-"""From logs and neutral figures to curves and `results.json`."""
+"""From logs and neutral figures to curves."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from chameleon_tuner.compare.curve import Curve
 from chameleon_tuner.compare.runlog import Incumbent, Kernel, RunLog
@@ -49,19 +47,6 @@ def incumbents_of(logs: Sequence[RunLog]) -> dict[str, list[Kernel]]:
     return {task: list(mine) for task, mine in found.items() if mine}
 
 
-def plain_curve(curve: Curve) -> dict[str, Any]:
-    """A curve as JSON: null for what is not finite."""
-    return {name: _finite(value) for name, value in asdict(curve).items()}
-
-
 def _neutral(incumbent: Incumbent, neutral_us: Mapping[Kernel, float]) -> float:
     found = incumbent.kernel
     return neutral_us.get(found, math.inf) if found else math.inf
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

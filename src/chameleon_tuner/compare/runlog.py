@@ -13,6 +13,7 @@ from typing import Any
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.writing import write_whole
 
 Kernel = Configuration | ForeignTrace
 """What a neutral timer can build again."""
@@ -128,9 +129,7 @@ class RunLog:
 
 def write_log(log: RunLog, path: Path) -> None:
     """Write a log; whoever reads the path sees all of it or nothing."""
-    whole = path.with_name(f"{path.name}.part")
-    whole.write_text(json.dumps(_plain(log)))
-    whole.replace(path)
+    write_whole(path, json.dumps(_plain(log)))
 
 
 def read_log(path: Path) -> RunLog:

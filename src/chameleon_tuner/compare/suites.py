@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import onnx
 
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.machine import usable_cores
+from chameleon_tuner.names import hint
 from chameleon_tuner.task import Task
 from chameleon_tuner.zoo import NETWORKS, build
 from chameleon_tuner.zoo.layers import PAPER, SHOWN, ConvLayer
@@ -36,10 +36,9 @@ def check_suite(suite: str) -> None:
     known = [*PAPER_SUITES, *NETWORKS]
     if suite in known or Path(suite).is_file():
         return
-    near = difflib.get_close_matches(suite, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     raise UsageError(
-        f"unknown suite {suite!r}; {hint}known: {', '.join(known)}, or the path of an ONNX file"
+        f"unknown suite {suite!r}; {hint(suite, known)}known: {', '.join(known)}, or the path of "
+        "an ONNX file"
     )
 
 

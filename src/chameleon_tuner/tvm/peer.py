@@ -18,6 +18,7 @@ from tvm.s_tir.meta_schedule.utils import shash2hex
 from tvm.s_tir.schedule import Instruction, Schedule, Trace
 from tvm.target import Target
 
+from chameleon_tuner.compare.contest import METASCHEDULE_BATCH
 from chameleon_tuner.compare.runlog import Batch, RunLog, Trial
 from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.space import Configuration, ForeignTrace
@@ -25,8 +26,7 @@ from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.tvm.database import RECORDS, WORKLOADS
 from chameleon_tuner.tvm.traces import TracedSpace, load_module, traced_space
 
-TRIALS_PER_ROUND = 64
-"""MetaSchedule's default of `num_trials_per_iter`."""
+TRIALS_PER_ROUND = METASCHEDULE_BATCH
 
 _JOBS_PER_CORE = 16
 """Of a parallel loop at most: TVM's `max_jobs_per_core` in its rules for CPUs."""

@@ -26,7 +26,7 @@ from chameleon_tuner.tvm.kernels import (
     random_array,
     seed_of,
 )
-from chameleon_tuner.tvm.traces import Replayed, TracedSpace, load_module
+from chameleon_tuner.tvm.traces import Replayed, TracedSpace, traced_space
 
 Timer = Callable[[int], float]
 """Runs a kernel so many times; seconds of one run."""
@@ -84,7 +84,7 @@ class KernelWorker:
 
     def load_task(self, key: str, module: str, target: dict[str, Any]) -> None:
         """Learn a task: its module and target, both as JSON."""
-        self._spaces[key] = TracedSpace(load_module(module), Target(target))
+        self._spaces[key] = traced_space(module, target)
 
     def replay(self, key: str, configuration: Configuration) -> tuple[int, Configuration, str]:
         """Schedule a candidate: a ticket for it, the configuration read back, its hash.

@@ -14,6 +14,7 @@ from chameleon_tuner.report.compare.curves import AXES, by_task, over_tasks
 from chameleon_tuner.report.compare.scatter import scatter
 from chameleon_tuner.report.compare.style import Drawing, saved, styled
 from chameleon_tuner.report.compare.view import ComparisonView
+from chameleon_tuner.writing import write_whole
 
 PAGE = "report.html"
 FIGURES = "figures"
@@ -39,9 +40,9 @@ def write_report(out: Path, view: ComparisonView) -> list[Path]:
             images = {ending: saved(drawing.figure, ending) for ending in ("svg", "png")}
             for ending, image in images.items():
                 files.append(out / FIGURES / f"{drawing.name}.{ending}")
-                _write(files[-1], image)
+                write_whole(files[-1], image)
             figures.append((drawing, inlined(images["svg"].decode(), drawing.name)))
-    _write(out / PAGE, _page(view, figures).encode())
+    write_whole(out / PAGE, _page(view, figures))
     return [out / PAGE, *files]
 
 
@@ -74,9 +75,3 @@ def _page(view: ComparisonView, figures: list[tuple[Drawing, Markup]]) -> str:
     ended = [curve for curve in view.curves if curve.error]
     template = environment.get_template("page.html.jinja")
     return template.render(view=view, figures=figures, ended=ended) + "\n"
-
-
-def _write(path: Path, content: bytes) -> None:
-    whole = path.with_name(f"{path.name}.part")
-    whole.write_bytes(content)
-    whole.replace(path)
