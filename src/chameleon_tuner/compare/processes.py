@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from chameleon_tuner.compare.contender import Assignment, partial_path
+from chameleon_tuner.compare.contest import METASCHEDULE
 from chameleon_tuner.compare.runlog import RunLog, read_log, write_log
 from chameleon_tuner.machine import thread_environment
 
@@ -38,7 +39,7 @@ def run_process(assignment: Assignment, messages: Path) -> RunLog:
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **thread_environment(assignment.threads)},
+            env={**os.environ, **_environment(assignment)},
         )
         try:
             code = process.wait(limit)
@@ -53,6 +54,21 @@ def run_process(assignment: Assignment, messages: Path) -> RunLog:
         write_log(_broken_off(assignment, error), path)
     partial_path(path).unlink(missing_ok=True)
     return read_log(path)
+
+
+def _environment(assignment: Assignment) -> dict[str, str]:
+    """Thread counts; MetaSchedule also does not find PyTorch.
+
+    TVM imports PyTorch wherever it is installed, in each of MetaSchedule's builders after every
+    round. It is this project's dependency and not TVM's: MetaSchedule does not pay for it.
+    """
+    threads = thread_environment(assignment.threads)
+    if assignment.recipe != METASCHEDULE:
+        return threads
+    scratch = Path(assignment.scratch)
+    (scratch / "torch.py").write_text('raise ImportError("hidden from TVM")\n')
+    paths = [str(scratch), os.environ.get("PYTHONPATH", "")]
+    return {**threads, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _broken_off(assignment: Assignment, error: str) -> RunLog:
