@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from chameleon_tuner.cost.base import Surrogate
+from chameleon_tuner.cost.building import BuildCost
 from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.errors import UsageError
@@ -62,8 +63,16 @@ def _alone(space: DesignSpace, shared: SharedRecords) -> Surrogate:
     return TreeSurrogate(space)
 
 
-def _sharing(space: DesignSpace, shared: SharedRecords) -> Surrogate:
+def _cold(space: DesignSpace, shared: SharedRecords) -> Surrogate:
     return TreeSurrogate(space, shared=shared)
+
+
+def _informed(space: DesignSpace, shared: SharedRecords) -> Surrogate:
+    from chameleon_tuner.cost import prior  # loads XGBoost
+
+    known = prior.shipped(space.feature_names)
+    building = BuildCost(space, known.building if known else None)
+    return TreeSurrogate(space, shared=shared, prior=known, building=building)
 
 
 def _mixed() -> Explorer:
@@ -103,7 +112,8 @@ SAMPLERS: Mapping[str, Callable[[], Sampler]] = {
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("chameleon", EXPLORERS["mixed"], SAMPLERS["spread"], _sharing, batch=16),
+        Recipe("chameleon", EXPLORERS["mixed"], SAMPLERS["spread"], _informed, batch=16),
+        Recipe("chameleon-cold", EXPLORERS["mixed"], SAMPLERS["spread"], _cold, batch=16),
         Recipe("chameleon-paper", EXPLORERS["ppo-paper"], SAMPLERS["adaptive"], _alone),
         Recipe("autotvm", EXPLORERS["annealing"], SAMPLERS["diverse"], _alone),
         Recipe("evolutionary", EXPLORERS["evolutionary"], SAMPLERS["greedy"], _alone),

@@ -6,7 +6,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from chameleon_tuner.cost.base import Prediction
-from chameleon_tuner.cost.boosted import BoostingOptions, Ensemble, Float32, fit
+from chameleon_tuner.cost.boosted import BoostingOptions, Float32
+from chameleon_tuner.cost.building import BuildCost
+from chameleon_tuner.cost.corrected import Corrected
+from chameleon_tuner.cost.prior import Known
 from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.cost.target import TargetOptions, Targets, targets
 from chameleon_tuner.history import History
@@ -16,9 +19,9 @@ from chameleon_tuner.space import DesignSpace, IntArray
 class TreeSurrogate:
     """Encoding, target transform and regressor, put together; a `Surrogate`.
 
-    The same history gives the same model in every process. It is fitted once at least one
-    candidate has run, of this task or of a like one that shares its records; a fit replaces the
-    model, and predictions are thread-safe.
+    The same history gives the same model in every process. It knows something once at least one
+    candidate has run, of this task or of a like one that shares its records, or from the start
+    where it has a prior; a fit replaces the model, and predictions are thread-safe.
     """
 
     def __init__(
@@ -28,6 +31,8 @@ class TreeSurrogate:
         target: TargetOptions | None = None,
         seed: int = 0,
         shared: SharedRecords | None = None,
+        prior: Known | None = None,
+        building: BuildCost | None = None,
     ) -> None:
         """A model of one task.
 
@@ -37,18 +42,21 @@ class TreeSurrogate:
             target: how outcomes become targets.
             seed: of the members' shares of the records.
             shared: what other tasks of the network learned; none by default.
+            prior: what other layers taught; nothing by default.
+            building: what long builds cost; nothing by default.
         """
         self._space = space
         self._boosting = boosting or BoostingOptions()
         self._target = target or TargetOptions()
         self._seed = seed
         self._shared = shared or SharedRecords()
-        self._ensemble: Ensemble | None = None
+        self._speed = Corrected(prior.speed if prior else None)
+        self._building = building
 
     @property
     def fitted(self) -> bool:
-        """Whether some candidate had run when it was last fitted."""
-        return self._ensemble is not None
+        """Whether it knows anything."""
+        return bool(self._speed)
 
     def fit(self, history: History) -> None:
         """Learn from everything measured so far, failures included.
@@ -59,10 +67,12 @@ class TreeSurrogate:
         rng = np.random.default_rng([self._seed, len(history)])
         known = self._known(history, rng)
         if known is None:
-            self._ensemble = None
+            self._speed = Corrected(self._speed.prior)
             return
         with threadpool_limits(limits=1, user_api="blas"):
-            self._ensemble = fit(*known, self._boosting, rng)
+            self._speed = self._speed.fitted(*known, len(history), self._boosting, rng)
+            if self._building is not None:
+                self._building.fit(history, rng)
 
     def _known(self, history: History, rng: np.random.Generator) -> tuple[Float32, Targets] | None:
         names, own = self._space.feature_names, None
@@ -72,7 +82,12 @@ class TreeSurrogate:
         return self._shared.with_others(names, id(self), own, rng)
 
     def predict(self, rows: IntArray) -> Prediction:
-        """Scores of rows (n, 1 + width): -log(seconds / best) and its standard deviation, (n,)."""
-        if self._ensemble is None:
-            return Prediction(np.zeros(len(rows)), np.zeros(len(rows)))
-        return self._ensemble.predict(self._space.encode(rows))
+        """Scores of rows (n, 1 + width): -log(seconds / best) and its standard deviation, (n,).
+
+        With a `building`, less what each loses for a long build.
+        """
+        features = self._space.encode(rows)
+        mean, std = self._speed.predict(features)
+        if self._building is not None and self._speed:
+            mean = mean - self._building.loss(features)
+        return Prediction(mean, std)

@@ -31,7 +31,7 @@ class TimingPolicy:
     """
 
     slow_factor: float = 1.25
-    hopeless_factor: float = 8.0
+    hopeless_factor: float = 3.0
     hopeless_secs: float = 0.025
     sample_secs: float = 0.002
     min_samples: int = 3

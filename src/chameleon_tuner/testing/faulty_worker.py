@@ -25,7 +25,7 @@ import numpy as np
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.tvm.compare import ModelWorker
-from chameleon_tuner.tvm.worker import Contestant
+from chameleon_tuner.tvm.worker import Build, Contestant
 
 HANDLER = "chameleon_tuner.testing.faulty_worker:FaultyWorker"
 VARIABLE = "CHAMELEON_FAULTS"
@@ -123,8 +123,10 @@ class FaultyWorker(ModelWorker):
         self._fail("run", self._proposed[ticket])
         return super().run(ticket, incumbent_secs, policy)
 
-    def _contestant(self, key: str, configuration: Configuration | ForeignTrace) -> Contestant:
-        honest = super()._contestant(key, configuration)
+    def _contestant(
+        self, key: str, configuration: Configuration | ForeignTrace, build: Build
+    ) -> Contestant:
+        honest = super()._contestant(key, configuration, build)
         timer = honest.timer
         if timer is None or isinstance(configuration, ForeignTrace):
             return honest

@@ -16,6 +16,8 @@ from tvm.s_tir import dlight, meta_schedule
 from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
 from tvm.target import Target
 
+from chameleon_tuner.tvm.lean import lean_lowering
+
 Shape = tuple[tuple[int, ...], str]
 """Shape and dtype of an argument."""
 
@@ -99,6 +101,12 @@ class Kernel:
 
 def compile_candidate(scheduled: IRModule, target: Target) -> Kernel:
     """A kernel that takes re-laid-out weights in their new layout, as it is deployed."""
+    with lean_lowering(target):
+        return compile_by_tvm(scheduled, target)
+
+
+def compile_by_tvm(scheduled: IRModule, target: Target) -> Kernel:
+    """The same kernel by TVM's own lowering, as other tuners deploy it."""
     stripped = RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(scheduled)
     return Kernel(stripped, target, argument_shapes(scheduled))
 

@@ -16,6 +16,7 @@ from tvm.target import Target
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm.constants import fold_layouts, take_out_weights
 from chameleon_tuner.tvm.kernels import is_gpu, launchable
+from chameleon_tuner.tvm.lean import lean_lowering
 from chameleon_tuner.tvm.traces import TracedSpace
 
 CPU_LAYOUTS = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
@@ -112,7 +113,7 @@ def finish(module: IRModule, target: Target) -> Compiled:
         transform.FoldConstant(),
         transform.DeadCodeElimination(),
     ]
-    with target, tvm.transform.PassContext(opt_level=3):
+    with target, lean_lowering(target, opt_level=3):
         return _compiled(tvm.transform.Sequential(passes)(module), target)
 
 

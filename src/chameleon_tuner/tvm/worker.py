@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import tvm
+from tvm.ir import IRModule
 from tvm.target import Target
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy, time_candidate
@@ -20,6 +21,7 @@ from chameleon_tuner.tvm.kernels import (
     Kernel,
     argument_shapes,
     compile_as_is,
+    compile_by_tvm,
     compile_candidate,
     compile_untuned,
     device_of,
@@ -30,6 +32,8 @@ from chameleon_tuner.tvm.traces import Replayed, TracedSpace, traced_space
 
 Timer = Callable[[int], float]
 """Runs a kernel so many times; seconds of one run."""
+
+Build = Callable[[IRModule, Target], Kernel]
 
 _SLOW_SECS = 0.5
 """What takes longer is run once when it is judged: the noise is in the milliseconds."""
@@ -135,7 +139,7 @@ class KernelWorker:
         expected = _outputs(untuned, inputs, space.target)
         contestants = [
             self._warmed(key, untuned),
-            *(self._contestant(key, configuration) for configuration in configurations),
+            *(self._contestant(key, c, compile_candidate) for c in configurations),
         ]
         judged = _interleave(contestants, rounds, round_secs, slow_once=True)
         judged[0] = replace(judged[0], error=0.0)
@@ -162,19 +166,21 @@ class KernelWorker:
         """Time candidates as they are deployed, interleaved, in the same memory.
 
         Every one that can be built has all its rounds, however slow. Outputs are not compared.
+        All are lowered as TVM does it, whoever found them.
         """
-        contestants = [self._contestant(key, configuration) for configuration in configurations]
+        contestants = [self._contestant(key, c, compile_by_tvm) for c in configurations]
         return _interleave(contestants, rounds, round_secs)
 
-    def _contestant(self, key: str, configuration: Configuration | ForeignTrace) -> Contestant:
-        """A candidate as deployed."""
+    def _contestant(
+        self, key: str, configuration: Configuration | ForeignTrace, build: Build
+    ) -> Contestant:
         space = self._spaces[key]
         try:
             if isinstance(configuration, ForeignTrace):
                 module = space.retraced(configuration).mod
             else:
                 module = space.replay(configuration).schedule.mod
-            return self._warmed(key, compile_candidate(module, space.target))
+            return self._warmed(key, build(module, space.target))
         except Exception as failure:  # a candidate's failure is its own
             return Contestant(None, math.inf, _reason(failure))
 

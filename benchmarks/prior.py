@@ -1,0 +1,182 @@
+"""Measure the layers that the cost model's prior is made of, and pack what was measured.
+
+    python benchmarks/prior.py prior/ [--trials 256] [--out prior.npz]
+
+None of the layers is one of the paper's or of the zoo's networks: those are what comparisons are
+made on. A layer takes about a minute; what is there already is not measured again. Half of the
+trials are random, so that the prior knows what is bad, and half are found by evolutionary search.
+At the end models are fitted to them, which go into the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import onnx
+
+from chameleon_tuner.compare.recording import (
+    Recording,
+    read_recordings,
+    recording_of,
+    write_recordings,
+)
+from chameleon_tuner.compare.searching import Terms, searched
+from chameleon_tuner.compare.suites import tasks_of
+from chameleon_tuner.cost import prior
+from chameleon_tuner.history import History
+from chameleon_tuner.machine import cpu_name, thread_environment, usable_cores
+from chameleon_tuner.measure.local import LocalMeasurer
+from chameleon_tuner.measure.pool import WorkerPool
+from chameleon_tuner.recipes import resolve_recipe
+from chameleon_tuner.stopwatch import Stopwatch
+from chameleon_tuner.task import Task
+from chameleon_tuner.zoo.graph import Graph, Shape, Tensor
+
+HANDLER = "chameleon_tuner.tvm.worker:KernelWorker"
+
+Body = Callable[[Graph, Tensor], Tensor]
+
+
+def _conv(channels: int, kernel: int, stride: int = 1, relu: bool = True) -> Body:
+    def body(graph: Graph, x: Tensor) -> Tensor:
+        y = graph.conv(x, channels, kernel, stride, kernel // 2)
+        return graph.relu(y) if relu else y
+
+    return body
+
+
+def _depthwise(kernel: int, stride: int = 1) -> Body:
+    return lambda graph, x: graph.relu6(
+        graph.conv(x, x.shape[1], kernel, stride, kernel // 2, groups=x.shape[1])
+    )
+
+
+def _dense(units: int) -> Body:
+    return lambda graph, x: graph.relu(graph.gemm(x, units))
+
+
+def _matmul(units: int) -> Body:
+    def body(graph: Graph, x: Tensor) -> Tensor:
+        features = x.shape[-1]
+        weight = graph.weight("w", (features, units), 1 / math.sqrt(features))
+        y = graph.node("MatMul", (x, weight), (*x.shape[:-1], units))
+        return graph.add(y, graph.weight("b", (units,), 0.1))
+
+    return body
+
+
+def _attention(heads: int) -> Body:
+    def body(graph: Graph, x: Tensor) -> Tensor:
+        _, tokens, width = x.shape
+        shape = (1, tokens, heads, width // heads)
+        split = graph.node("Reshape", (x, graph.constant("s", list(shape))), shape)
+        axes = (0, 2, 1, 3), (0, 2, 3, 1)
+        a, b = (
+            graph.node("Transpose", (split,), tuple(shape[n] for n in perm), perm=list(perm))
+            for perm in axes
+        )
+        return graph.scale("Div", graph.node("MatMul", (a, b), (1, heads, tokens, tokens)), 8.0)
+
+    return body
+
+
+def _image(channels: int, size: int) -> Shape:
+    return (1, channels, size, size)
+
+
+LAYERS: dict[str, tuple[Shape, Body]] = {
+    # GoogLeNet, Inception, DenseNet, YOLO, U-Net and EfficientNet have such convolutions.
+    "conv-28-96-208": (_image(96, 28), _conv(208, 3)),
+    "pointwise-28-512-128": (_image(512, 28), _conv(128, 1)),
+    "conv-14-160-320": (_image(160, 14), _conv(320, 3, relu=False)),
+    "pointwise-14-1024-256": (_image(1024, 14), _conv(256, 1, relu=False)),
+    "conv-7-192-384": (_image(192, 7), _conv(384, 3)),
+    "depthwise-56-144": (_image(144, 56), _depthwise(3)),
+    "conv-28-32-96-5": (_image(32, 28), _conv(96, 5)),
+    "dense-1-2048-1024": ((1, 2048), _dense(1024)),
+    "conv-149-32-64": (_image(32, 149), _conv(64, 3, relu=False)),
+    "pointwise-56-256-512-s2": (_image(256, 56), _conv(512, 1, 2, relu=False)),
+    "conv-192-3-32-s2": (_image(3, 192), _conv(32, 3, 2)),
+    "matmul-64-256-1024": ((1, 64, 256), _matmul(1024)),
+    "conv-80-128-128": (_image(128, 80), _conv(128, 3)),
+    "pointwise-7-512-2048": (_image(512, 7), _conv(2048, 1)),
+    "conv-40-256-256-s2": (_image(256, 40), _conv(256, 3, 2)),
+    "attention-64-4": ((1, 64, 256), _attention(4)),
+    "conv-35-64-96": (_image(64, 35), _conv(96, 3)),
+    "depthwise-28-240-5": (_image(240, 28), _depthwise(5)),
+    "conv-160-3-48-7-s2": (_image(3, 160), _conv(48, 7, 2, relu=False)),
+    "pointwise-28-192-64": (_image(192, 28), _conv(64, 1)),
+    "conv-128-64-64": (_image(64, 128), _conv(64, 3)),
+    "dense-1-1024-512": ((1, 1024), _dense(512)),
+    "conv-208-16-32": (_image(16, 208), _conv(32, 3)),
+    "pointwise-19-576-96": (_image(576, 19), _conv(96, 1, relu=False)),
+    "conv-14-512-512": (_image(512, 14), _conv(512, 3, 2)),
+    "depthwise-14-480-s2": (_image(480, 14), _depthwise(3, 2)),
+    "matmul-192-384-96": ((1, 192, 384), _matmul(96)),
+}
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--trials", type=int, default=256)
+    parser.add_argument("--out", type=Path, default=Path(prior.__file__).with_name(prior.SHIPPED))
+    asked = parser.parse_args()
+    asked.folder.mkdir(exist_ok=True)
+    for name, (shape, body) in LAYERS.items():
+        path = asked.folder / f"{name}.jsonl.gz"
+        if not path.exists():
+            recording = _measured(_task(name, shape, body), asked.trials)
+            write_recordings(path, [recording])
+            best = min(outcome.seconds for outcome in recording.outcomes)
+            print(f"{name}: {len(recording.outcomes)} configurations, {1e6 * best:.1f} us")
+    prior.write(asked.out, prior.learn(_histories(sorted(asked.folder.glob("*.jsonl.gz")))))
+
+
+def _histories(paths: list[Path]) -> Iterator[History]:
+    for path in paths:  # apart: different kernels have the same name
+        (recording,) = read_recordings([path])
+        history = History(recording.task.space)
+        history.extend(list(recording.outcomes))
+        yield history
+
+
+def _task(name: str, shape: Shape, body: Body) -> Task:
+    graph = Graph(name, seed=0)
+    model = graph.model(body(graph, graph.input("input", shape)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.onnx"
+        onnx.save(model, path)
+        return max(tasks_of(str(path)), key=lambda task: task.flops)
+
+
+def _measured(task: Task, trials: int) -> Recording:
+    threads = usable_cores()
+    with WorkerPool(HANDLER, threads, thread_environment(threads)) as pool:
+        logs = [
+            searched(
+                task,
+                resolve_recipe(recipe),
+                Terms(recipe, 0, trials // 2),
+                measurer,
+                clock,
+                lambda log: None,
+            )
+            for recipe, measurer, clock in _parts(pool)
+        ]
+    return recording_of(task, logs, machine=cpu_name(), threads=threads, versions={})
+
+
+def _parts(pool: WorkerPool) -> Iterator[tuple[str, LocalMeasurer, Stopwatch]]:
+    for recipe in ("random", "evolutionary"):
+        clock = Stopwatch()
+        yield recipe, LocalMeasurer(pool, clock=clock), clock
+
+
+if __name__ == "__main__":
+    main()

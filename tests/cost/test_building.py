@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from chameleon_tuner.cost.building import LONG, PRICE, BuildCost, building_targets
+from chameleon_tuner.cost.surrogate import TreeSurrogate
+from chameleon_tuner.history import History
+from chameleon_tuner.measure.outcome import Outcome, Status
+from chameleon_tuner.space import DesignSpace, Sketch, Tile
+
+SPACE = DesignSpace((Sketch((Tile(4096, 2, 4096), Tile(4096, 2, 4096))),))
+
+
+@pytest.fixture
+def history() -> History:
+    """All run in a millisecond; a first tile's inner size above 64 takes 2 s to build, not 0.1."""
+    rows = SPACE.unique(SPACE.sample(150, np.random.default_rng(1)))
+    made = History(SPACE)
+    made.extend(
+        [
+            Outcome(c, c, str(c), Status.OK, (1e-3,), build_secs=2.0 if slow else 0.1)
+            for c, slow in zip(SPACE.configurations(rows), _slow(rows), strict=True)
+        ]
+    )
+    return made
+
+
+def _slow(rows: np.ndarray) -> list[bool]:
+    inner = [SPACE.sketches[0].knobs[0].value_at(index)[1] for index in rows[:, 1]]
+    return [size > 512 for size in inner]
+
+
+def test_long_builds_lose_by_the_price(history: History) -> None:
+    building = BuildCost(SPACE)
+    building.fit(history, np.random.default_rng(0))
+    rows = SPACE.unique(SPACE.sample(80, np.random.default_rng(2)))
+    loss, slow = building.loss(SPACE.encode(rows)), np.array(_slow(rows))
+    assert loss[~slow] == pytest.approx(0.0, abs=0.05)
+    assert loss[slow] == pytest.approx(PRICE * math.log(2.0 / 0.1 / LONG), abs=0.1)
+
+
+def test_nothing_costs_while_nothing_is_known() -> None:
+    building = BuildCost(SPACE)
+    features = SPACE.encode(SPACE.sample(9, np.random.default_rng(0)))
+    assert not building.loss(features).any()
+    building.fit(History(SPACE), np.random.default_rng(0))
+    assert not building.loss(features).any()
+
+
+def test_what_was_not_built_here_teaches_nothing() -> None:
+    (configuration,) = SPACE.configurations(SPACE.sample(1, np.random.default_rng(0)))
+    recorded = History(SPACE)
+    recorded.extend([Outcome(configuration, configuration, "a", Status.OK, (1e-3,))])
+    assert building_targets(recorded) is None
+
+
+def test_of_equally_fast_candidates_the_quickly_built_score_more(history: History) -> None:
+    model = TreeSurrogate(SPACE, building=BuildCost(SPACE))
+    model.fit(history)
+    rows = SPACE.unique(SPACE.sample(80, np.random.default_rng(2)))
+    slow, scores = np.array(_slow(rows)), model.predict(rows).mean
+    assert scores[slow].max() < scores[~slow].min()
