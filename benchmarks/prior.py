@@ -95,7 +95,6 @@ LAYERS: dict[str, tuple[Shape, Body]] = {
     "conv-14-160-320": (_image(160, 14), _conv(320, 3, relu=False)),
     "pointwise-14-1024-256": (_image(1024, 14), _conv(256, 1, relu=False)),
     "conv-7-192-384": (_image(192, 7), _conv(384, 3)),
-    "depthwise-56-144": (_image(144, 56), _depthwise(3)),
     "conv-28-32-96-5": (_image(32, 28), _conv(96, 5)),
     "dense-1-2048-1024": ((1, 2048), _dense(1024)),
     "conv-149-32-64": (_image(32, 149), _conv(64, 3, relu=False)),

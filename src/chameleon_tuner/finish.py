@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from chameleon_tuner.tvm.prepare import Network
 
 _ROUNDS, _ROUND_SECS = 5, 0.02
+
+MEASURING = "2"
+"""Of how candidates are lowered and timed: records of another number are not comparable."""
+
 _COMPARE_TIMEOUT_SECS = 900.0
 _PACKAGES = ("chameleon-tuner", "apache-tvm", "apache-tvm-ffi", "torch", "xgboost-cpu", "numpy")
 
@@ -38,6 +42,7 @@ _PACKAGES = ("chameleon-tuner", "apache-tvm", "apache-tvm-ffi", "torch", "xgboos
 def record_environment(network: Network) -> Environment:
     """Where the timings of a run are comparable."""
     versions = {name: metadata.version(name) for name in ("apache-tvm", "apache-tvm-ffi")}
+    versions["measuring"] = MEASURING
     return Environment(_target_text(network), cpu_name(), network.threads, versions)
 
 
@@ -153,7 +158,14 @@ def summarize(
     clock: Stopwatch,
 ) -> Result:
     """All numbers of a run."""
-    tasks = [_task_result(t, histories[t.key], deployed.verdicts[t.key]) for t in network.tasks]
+    from chameleon_tuner.tvm.tasks import kernel_names
+
+    tuned = any(verdict.winner for verdict in deployed.verdicts.values())
+    names = kernel_names(network.lowered) if tuned else {}  # otherwise TVM named the kernels
+    tasks = [
+        _task_result(t, histories[t.key], deployed.verdicts[t.key], names.get(t.key, []))
+        for t in network.tasks
+    ]
     latency = {k: v * 1e3 for k, v in deployed.comparison.latency_secs.items()}
     return Result(
         model=network.program.name,
@@ -194,7 +206,9 @@ def _trials(histories: Mapping[str, History]) -> dict[str, Any]:
     }
 
 
-def _task_result(task: Task, history: History, verdict: Verdict) -> TaskResult:
+def _task_result(
+    task: Task, history: History, verdict: Verdict, kernels: Sequence[str]
+) -> TaskResult:
     winner = verdict.winner
     return TaskResult(
         name=task.name,
@@ -206,6 +220,7 @@ def _task_result(task: Task, history: History, verdict: Verdict) -> TaskResult:
         configuration=winner.to_json() if winner else None,
         decisions=readable(task.space, winner) if winner else None,
         refused=verdict.refused,
+        kernels=kernels,
     )
 
 

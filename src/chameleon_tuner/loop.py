@@ -57,7 +57,7 @@ def search(
     while (task := scheduler.next()) is not None:
         mine = searches[task.key]
         history, rng = mine.history, mine.rng
-        if not mine.model.fitted:
+        if not len(history):
             with clock.timing("fit"):
                 mine.model.fit(history)  # like tasks may have told it something by now
         with clock.timing("explore"):

@@ -17,7 +17,7 @@ from chameleon_tuner.errors import UsageError
 from chameleon_tuner.explore.annealing import AnnealingExplorer
 from chameleon_tuner.explore.base import Explorer
 from chameleon_tuner.explore.descent import DescentExplorer
-from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer
+from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer, EvolutionConfig
 from chameleon_tuner.explore.mixed import MixedExplorer
 from chameleon_tuner.explore.random import RandomExplorer
 from chameleon_tuner.history import History
@@ -79,6 +79,14 @@ def _mixed() -> Explorer:
     return MixedExplorer([EvolutionaryExplorer(), DescentExplorer()])
 
 
+def _islands() -> Explorer:
+    return MixedExplorer([EvolutionaryExplorer(EvolutionConfig(islands=True)), DescentExplorer()])
+
+
+def _spread_over_sketches() -> Sampler:
+    return SpreadSampler(of_each=0.125)
+
+
 def _ppo() -> Explorer:
     from chameleon_tuner.explore.ppo import PPOExplorer  # PyTorch: a second to import
 
@@ -112,7 +120,7 @@ SAMPLERS: Mapping[str, Callable[[], Sampler]] = {
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("chameleon", EXPLORERS["mixed"], SAMPLERS["spread"], _informed, batch=16),
+        Recipe("chameleon", _islands, _spread_over_sketches, _informed, batch=16),
         Recipe("chameleon-cold", EXPLORERS["mixed"], SAMPLERS["spread"], _cold, batch=16),
         Recipe("chameleon-paper", EXPLORERS["ppo-paper"], SAMPLERS["adaptive"], _alone),
         Recipe("autotvm", EXPLORERS["annealing"], SAMPLERS["diverse"], _alone),

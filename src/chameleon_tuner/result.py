@@ -27,6 +27,7 @@ class TaskResult:
         configuration: the winner's; None where the untuned kernel stays.
         decisions: the winner's, readable: factors of tiles, values of choices and locations.
         refused: why finalists did not win.
+        kernels: what the library calls it; identical ones are one task.
     """
 
     name: str
@@ -38,6 +39,7 @@ class TaskResult:
     configuration: Mapping[str, Any] | None
     decisions: Sequence[Any] | None
     refused: Sequence[str]
+    kernels: Sequence[str] = ()
 
     @property
     def gflops(self) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chameleon_tuner.cost import prior
 from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.errors import NothingMeasuredError, UsageError
 from chameleon_tuner.finish import Deployed, deploy, judge, record_environment, summarize
@@ -148,7 +149,8 @@ def _search(
     progress: Progress,
     clock: Stopwatch,
 ) -> dict[str, TaskSearch]:
-    info = RunInfo(network.program.digest, recipe.name, options.seed, {"batch": recipe.batch})
+    settings = {"batch": recipe.batch, "prior": prior.revision()}
+    info = RunInfo(network.program.digest, recipe.name, options.seed, settings)
     shared = SharedRecords()
     searches = {task.key: task_search(task, recipe, options.seed, shared) for task in network.tasks}
     budget = options.budget(len(network.tasks), clock)

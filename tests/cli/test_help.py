@@ -23,7 +23,9 @@ from chameleon_tuner.zoo import NETWORKS
 HEAVY = {"numpy", "tvm", "torch", "sklearn", "xgboost", "sqlalchemy", "onnx", "rich"}
 
 
-@pytest.mark.parametrize("command", ["", "tune", "tasks", "run", "compare", "zoo"])
+@pytest.mark.parametrize(
+    "command", ["", "tune", "tasks", "run", "profile", "versus", "compare", "zoo"]
+)
 def test_every_command_has_help(command: str) -> None:
     result = CliRunner().invoke(app.chameleon, [*command.split(), "--help"])
     assert result.exit_code == 0
@@ -34,7 +36,8 @@ def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"
         "from chameleon_tuner.cli import main\n"
-        "for words in (['--help'], ['tune', '--help'], ['compare', '--help'], ['--version']):\n"
+        "commands = ('tune', 'profile', 'compare', 'versus')\n"
+        "for words in (['--help'], *([c, '--help'] for c in commands), ['--version']):\n"
         "    assert main(words) == 0\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )

@@ -9,14 +9,14 @@ from chameleon_tuner.cost.building import LONG, PRICE, BuildCost, building_targe
 from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Outcome, Status
-from chameleon_tuner.space import DesignSpace, Sketch, Tile
+from chameleon_tuner.space import DesignSpace, IntArray, Sketch, Tile
 
 SPACE = DesignSpace((Sketch((Tile(4096, 2, 4096), Tile(4096, 2, 4096))),))
 
 
 @pytest.fixture
 def history() -> History:
-    """All run in a millisecond; a first tile's inner size above 64 takes 2 s to build, not 0.1."""
+    """All run in a millisecond; a first tile's inner size above 512 takes 2 s to build, not 0.1."""
     rows = SPACE.unique(SPACE.sample(150, np.random.default_rng(1)))
     made = History(SPACE)
     made.extend(
@@ -28,7 +28,7 @@ def history() -> History:
     return made
 
 
-def _slow(rows: np.ndarray) -> list[bool]:
+def _slow(rows: IntArray) -> list[bool]:
     inner = [SPACE.sketches[0].knobs[0].value_at(index)[1] for index in rows[:, 1]]
     return [size > 512 for size in inner]
 
@@ -55,6 +55,19 @@ def test_what_was_not_built_here_teaches_nothing() -> None:
     recorded = History(SPACE)
     recorded.extend([Outcome(configuration, configuration, "a", Status.OK, (1e-3,))])
     assert building_targets(recorded) is None
+
+
+@pytest.mark.parametrize("status", [Status.REJECTED, Status.BUILD_ERROR, Status.TIMEOUT])
+def test_what_was_not_built_to_the_end_teaches_nothing(status: Status, history: History) -> None:
+    building, features = BuildCost(SPACE), SPACE.encode(history.rows)
+    building.fit(history, np.random.default_rng(0))
+    before = building.loss(features)
+    rows = SPACE.sample(300, np.random.default_rng(5))
+    history.extend(
+        [Outcome(c, c, f"refused {c}", status, build_secs=0.01) for c in SPACE.configurations(rows)]
+    )
+    building.fit(history, np.random.default_rng(0))
+    assert np.array_equal(building.loss(features), before)
 
 
 def test_of_equally_fast_candidates_the_quickly_built_score_more(history: History) -> None:

@@ -92,13 +92,22 @@ def test_own_records_overrule_it(histories: list[History]) -> None:
     assert rank_correlation(model.predict(rest).mean, truth) > 0.5
 
 
-def test_the_paper_s_layers_have_a_prior() -> None:
-    """And are not what it was made of."""
+def test_the_paper_s_layers_have_a_prior_and_are_not_what_it_was_made_of() -> None:
     from chameleon_tuner.compare.suites import tasks_of
 
     tasks = tasks_of("paper")
     assert len(tasks) == len(PAPER)
     assert all(prior.shipped(task.space.feature_names) for task in tasks)
+    learned = {
+        recording.task.key
+        for path in (RECORDINGS.parent / "prior").glob("*.jsonl.gz")
+        for recording in read_recordings([path])
+    }
+    networks = [
+        task for name in ("resnet18", "mobilenet_v2", "bert_tiny") for task in tasks_of(name)
+    ]
+    assert len(learned) == 26
+    assert not learned & {task.key for task in (*tasks, *networks)}
 
 
 def _first(history: History, count: int) -> History:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chameleon_tuner.cost.base import Prediction
 from chameleon_tuner.explore.annealing import AnnealingConfig, AnnealingExplorer, acceptance
 from chameleon_tuner.explore.descent import DescentConfig, DescentExplorer
 from chameleon_tuner.explore.evolutionary import (
@@ -23,6 +24,7 @@ from chameleon_tuner.explore.mixed import MixedExplorer
 from chameleon_tuner.explore.moves import all_neighbours, random_moves
 from chameleon_tuner.explore.random import RandomExplorer
 from chameleon_tuner.history import History
+from chameleon_tuner.space import DesignSpace, IntArray, Sketch, Tile
 from chameleon_tuner.testing.landscapes import Bowl, Oracle, bowl, measure, two_sketch_space
 
 BOWL = bowl()
@@ -205,3 +207,22 @@ def test_pytorch_is_not_imported_before_it_is_needed() -> None:
         "chameleon_tuner.explore.ppo.PPOExplorer(); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_islands_give_every_sketch_its_share() -> None:
+    """Also one that the model thinks little of."""
+    sketches = tuple(Sketch((Tile(4096, 4, 4096), Tile(4096, 2, 4096))) for _ in range(3))
+    space = DesignSpace(sketches)
+
+    class Biased(Oracle):
+        def predict(self, rows: IntArray) -> Prediction:
+            return Prediction(-50.0 * (rows[:, 0] == 2), np.ones(len(rows)))
+
+    found = {}
+    for islands in (False, True):
+        explorer = EvolutionaryExplorer(EvolutionConfig(islands=islands))
+        found[islands] = explorer.propose(space, Biased(BOWL), History(space), rng())
+    counts = {key: np.bincount(c.rows[:, 0], minlength=3) for key, c in found.items()}
+    assert counts[False][2] == 0
+    assert counts[True].min() > 100
+    assert found[True].steps == found[False].steps

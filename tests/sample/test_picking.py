@@ -14,7 +14,7 @@ from chameleon_tuner.sample.greedy import GreedySampler
 from chameleon_tuner.sample.picks import random_share
 from chameleon_tuner.sample.spread import SpreadSampler, conditioned_picks, correlations
 from chameleon_tuner.sample.take_all import TakeAllSampler
-from chameleon_tuner.space import IntArray
+from chameleon_tuner.space import DesignSpace, IntArray, Sketch, Tile
 from chameleon_tuner.testing.landscapes import conv2d_space
 
 SPACE = conv2d_space()
@@ -135,3 +135,21 @@ def test_spread_goes_elsewhere_after_a_pick() -> None:
         candidates, History(SPACE), 2, np.random.default_rng(0)
     )
     assert np.array_equal(batch, candidates.rows[[0, 2]])
+
+
+def test_spread_leaves_no_sketch_out() -> None:
+    """Also where one is hopeless by the model: a share of the batch is its own."""
+    sketch = Sketch((Tile(4096, 4, 4096),))
+    space = DesignSpace((sketch, sketch))
+    rows = space.unique(space.sample(900, np.random.default_rng(0)))
+    scores = np.where(rows[:, 0] == 0, -9.0, 0.0) + 0.01 * np.arange(len(rows)) / len(rows)
+    candidates = Candidates(rows, scores, np.full(len(rows), 0.1))
+    counts = [
+        np.bincount(
+            SpreadSampler(epsilon=0.0, of_each=share, most=64).select(
+                candidates, History(space), 16, np.random.default_rng(0)
+            )[:, 0]
+        ).tolist()
+        for share in (0.0, 0.125)
+    ]
+    assert counts == [[0, 16], [2, 14]]

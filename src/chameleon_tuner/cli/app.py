@@ -10,9 +10,11 @@ import click
 
 from chameleon_tuner.cli import failures
 from chameleon_tuner.cli.compare import compare
+from chameleon_tuner.cli.profile import profile
 from chameleon_tuner.cli.run import run
 from chameleon_tuner.cli.tasks import tasks
 from chameleon_tuner.cli.tune import tune
+from chameleon_tuner.cli.versus import versus
 from chameleon_tuner.cli.zoo import zoo
 
 DEBUG = "CHAMELEON_DEBUG"
@@ -26,6 +28,8 @@ _HELP = """Tune deep networks for the machine they run on.
 chameleon zoo resnet18 --out resnet18.onnx    a network to try it on
 chameleon tune resnet18.onnx --out tuned/     tune it: the main job
 chameleon run tuned/ --bench                  its latency
+chameleon versus resnet18.onnx tuned/         beside onnxruntime and others
+chameleon profile tuned/                      where its time goes
 chameleon compare --suite resnet18 ...        tuners side by side
 
 Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 130 interrupted.
@@ -45,7 +49,7 @@ def chameleon(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (tune, tasks, run, compare, zoo):
+for _command in (tune, tasks, run, profile, versus, compare, zoo):
     chameleon.add_command(_command)
 
 

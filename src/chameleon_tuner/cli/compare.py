@@ -14,7 +14,9 @@ from chameleon_tuner.cli.options import target_option
 
 # What is known by name: their homes take too long to import for a help text. A test compares.
 SUITES = "paper, paper-layers, alexnet, vgg16, resnet18, mobilenet_v2, bert_tiny"
-RECIPES = "chameleon, chameleon-paper, autotvm, evolutionary, random, 2x2, metaschedule"
+RECIPES = (
+    "chameleon, chameleon-cold, chameleon-paper, autotvm, evolutionary, random, 2x2, metaschedule"
+)
 POLICIES = "nearest, surrogate"
 
 _FILE = click.Path(path_type=Path)

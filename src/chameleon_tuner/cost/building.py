@@ -9,24 +9,31 @@ from chameleon_tuner.cost.boosted import BoostingOptions, Ensemble, Float32
 from chameleon_tuner.cost.corrected import Corrected
 from chameleon_tuner.cost.target import Targets
 from chameleon_tuner.history import History
+from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.space import DesignSpace
 
 PRICE = 0.25
 """Score that a candidate loses for every factor of e that building takes longer than `LONG`
-medians. Scores are logarithms: three times as long as that must promise 24% faster."""
+allows. Scores are logarithms: three times as long as that must promise 24% faster."""
 
 LONG = 1.5
-"""Medians of a task's build seconds that cost nothing. Of the fastest 5% of three recorded
-layers, 90% were built within 1.6 to 2; the slowest 10% of all took a third of all the time."""
+"""Times the predicted median of random candidates that costs nothing. Of the fastest 5% of three
+recorded layers, 90% were built within 1.6 to 2 medians; the slowest 10% of all took a third of all
+the time."""
 
+_BUILT = {Status.OK, Status.CENSORED}
 _OPTIONS = BoostingOptions(members=1, share=1.0)
 _SAMPLE = 512
 
 
 def building_targets(history: History) -> tuple[Float32, Targets] | None:
-    """Features and log seconds of what was built, with equal weights; None where nothing was."""
+    """Features and log seconds of what was built, with equal weights; None where nothing was.
+
+    What was refused or failed while it was built took as long as that, and not as a build.
+    """
     secs = np.array([outcome.build_secs for outcome in history.outcomes])
-    built = secs > 0
+    ran = np.array([outcome.status in _BUILT for outcome in history.outcomes], dtype=bool)
+    built = ran & (secs > 0)
     if not built.any():
         return None
     logs = np.log(secs[built])

@@ -7,6 +7,7 @@ models learned from the layers of `benchmarks/prior.py`.
 from __future__ import annotations
 
 import functools
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -78,6 +79,11 @@ def shipped(family: Family) -> Known | None:
     """What came with the package about a family."""
     with resources.as_file(resources.files(__package__) / SHIPPED) as path:
         return read(path, family)
+
+
+def revision() -> int:
+    """Changes when the shipped models do, and with them what a search proposes."""
+    return zlib.crc32((resources.files(__package__) / SHIPPED).read_bytes())
 
 
 def _ensemble(held: Mapping[str, Any], name: str) -> Ensemble:

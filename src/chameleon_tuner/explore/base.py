@@ -57,3 +57,15 @@ class Explorer(Protocol):
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """Learn what became of the last batch."""
         ...
+
+
+def union(space: DesignSpace, parts: Sequence[Candidates]) -> Candidates:
+    """All candidates of the parts, each once, in order of first appearance."""
+    together = Candidates(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.uncertainty for part in parts]),
+        sum(part.steps for part in parts),
+    )
+    _, first = np.unique(space.keys(together.rows), return_index=True)
+    return together.take(np.sort(first))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from chameleon_tuner.cost.base import Surrogate
-from chameleon_tuner.explore.base import Candidates, Explorer
+from chameleon_tuner.explore.base import Candidates, Explorer, union
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Outcome
 from chameleon_tuner.space import DesignSpace
@@ -29,15 +29,3 @@ class MixedExplorer:
         """Every explorer learns."""
         for explorer in self.explorers:
             explorer.observe(outcomes)
-
-
-def union(space: DesignSpace, parts: Sequence[Candidates]) -> Candidates:
-    """All candidates of the parts, each once, in order of first appearance."""
-    together = Candidates(
-        np.concatenate([part.rows for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.uncertainty for part in parts]),
-        sum(part.steps for part in parts),
-    )
-    _, first = np.unique(space.keys(together.rows), return_index=True)
-    return together.take(np.sort(first))

@@ -32,6 +32,8 @@ class Pool:
     with equal scores the first seen stays.
 
     Attributes:
+        space: of the task.
+        history: of the task.
         rows: the best rows so far, best first, (m, 1 + width), m <= keep.
         scores: their predictions, (m,).
     """
@@ -39,7 +41,8 @@ class Pool:
     def __init__(
         self, space: DesignSpace, model: Surrogate, history: History, keep: int = KEEP
     ) -> None:
-        self._space, self._model, self._history, self._limit = space, model, history, keep
+        self.space, self.history = space, history
+        self._model, self._limit = model, keep
         self.rows: IntArray = np.zeros((0, 1 + space.width), dtype=np.int32)
         self.scores: FloatArray = np.zeros(0)
         self._std: FloatArray = np.zeros(0)
@@ -53,13 +56,13 @@ class Pool:
         mean, std = self._model.predict(rows)
         full = len(self) >= self._limit
         good = np.flatnonzero(mean > self.scores[-1]) if full else np.arange(len(rows))
-        good = good[~self._history.visited(rows[good])]
+        good = good[~self.history.visited(rows[good])]
         if len(good):
             self._merge(rows[good], mean[good], std[good])
         return mean
 
     def _merge(self, rows: IntArray, mean: FloatArray, std: FloatArray) -> None:
-        keys = np.concatenate([self._keys, self._space.keys(rows)])
+        keys = np.concatenate([self._keys, self.space.keys(rows)])
         _, first = np.unique(keys, return_index=True)
         first.sort()
         scores = np.concatenate([self.scores, mean])
@@ -75,7 +78,7 @@ class Pool:
     def candidates(self, steps: int, rng: np.random.Generator) -> Candidates:
         """All that was kept; filled up with random rows where that is less than a plan."""
         if len(self) < min(ENOUGH, self._limit):
-            extra = unvisited(self._space, self._history, ENOUGH, rng)
+            extra = unvisited(self.space, self.history, ENOUGH, rng)
             if len(extra):
                 self.evaluate(extra)
         return Candidates(self.rows, self.scores, self._std, steps)

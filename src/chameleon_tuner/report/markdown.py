@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from chameleon_tuner.report.closing import by_time, headline, verification, why_untuned
 from chameleon_tuner.report.numbers import MISSING, gflops, percent, plural, ratio, significant
+from chameleon_tuner.report.sections import markdown_table
 from chameleon_tuner.report.snippet import snippet
 from chameleon_tuner.result import REPORT, Result, TaskResult
 
@@ -38,7 +39,7 @@ def _tasks(result: Result) -> Iterator[str]:
     total_us = math.fsum(task.weight * task.best_us for task in result.tasks)
     yield from ("## Kernels", "")
     yield from ("Times are of one call; the share is of the time of all kernels' calls, tuned.", "")
-    yield from _table(
+    yield from markdown_table(
         ("task", *_NUMBERS), [_task_cells(task, total_us) for task in by_time(result)]
     )
     yield ""
@@ -71,7 +72,7 @@ def _trials(result: Result) -> Iterator[str]:
     ended = {"measured": trials["measured"], "censored": trials["censored"], **trials["failed"]}
     rows = [(name.replace("_", " "), f"{count:,}") for name, count in ended.items() if count]
     yield from ("## Trials", "")
-    yield from _table(("ended", "trials"), [*rows, ("all", f"{trials['attempted']:,}")])
+    yield from markdown_table(("ended", "trials"), [*rows, ("all", f"{trials['attempted']:,}")])
     yield ""
 
 
@@ -83,7 +84,9 @@ def _seconds(result: Result) -> Iterator[str]:
         for key, secs in sorted(spent.items(), key=lambda item: -item[1])
     ]
     yield from ("## Time", "")
-    yield from _table(("activity", "seconds", "share"), [*rows, ("total", f"{total:.1f}", "100%")])
+    yield from markdown_table(
+        ("activity", "seconds", "share"), [*rows, ("total", f"{total:.1f}", "100%")]
+    )
     yield ""
 
 
@@ -103,17 +106,3 @@ def _origin(result: Result) -> Iterator[str]:
     yield f"- recipe `{result.recipe}`, seed {result.seed}, {result.threads} threads"
     yield f"- target `{json.dumps(dict(result.target), sort_keys=True)}`"
     yield from (f"- {name} {version}" for name, version in result.versions.items())
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table with all columns but the first aligned to the right, readable as it stands."""
-    widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
-    for number, row in enumerate([head, *rows]):
-        cells = [
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield f"| {' | '.join(cells)} |"
-        if number == 0:
-            rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-            yield f"| {' | '.join(rule)} |"

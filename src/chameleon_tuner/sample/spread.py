@@ -34,16 +34,20 @@ class SpreadSampler:
     """Candidates that are looked at, the best by mean + beta * std."""
     epsilon: float = 0.05
     """Random share of the batch, as in AutoTVM."""
+    of_each: float = 0.0
+    """Least share of the batch for each sketch that has candidates; see `EvolutionConfig`."""
 
     def select(
         self, candidates: Candidates, history: History, plan: int, rng: np.random.Generator
     ) -> IntArray:
         """See `Sampler.select`."""
         usable = fresh(candidates, history)
-        best = usable.take(by_score(usable.scores + self.beta * usable.uncertainty)[: self.most])
+        bounds = usable.scores + self.beta * usable.uncertainty
+        best = usable.take(leaders(bounds, usable.rows[:, 0], self.most))
         picks = plan - random_share(plan, self.epsilon, rng)
         alike = correlations(history.space.encode(best.rows), self.reach)
-        chosen = conditioned_picks(best, alike, picks, self.beta, self.noise)
+        least = int(self.of_each * plan)
+        chosen = conditioned_picks(best, alike, picks, self.beta, self.noise, least)
         return completed(best.rows[chosen], history, plan, rng)
 
 
@@ -55,8 +59,32 @@ def correlations(features: npt.NDArray[np.floating], reach: float) -> FloatArray
     return np.asarray(np.exp(-0.5 * squares / (reach**2 * median)))
 
 
+def leaders(
+    scores: FloatArray, sketches: npt.NDArray[np.integer], most: int
+) -> npt.NDArray[np.int64]:
+    """Positions of the best, at most `most`; half of the places are shared out over the sketches.
+
+    Args:
+        scores: of candidates, (n,).
+        sketches: of the same, (n,).
+        most: how many.
+    """
+    order = by_score(scores)
+    each = most // (2 * max(1, len(np.unique(sketches))))
+    own = [order[sketches[order] == sketch][:each] for sketch in np.unique(sketches)]
+    kept = np.zeros(len(scores), dtype=bool)
+    kept[np.concatenate([order[:0], *own])] = True
+    kept[order[~kept[order]][: most - int(kept.sum())]] = True
+    return order[kept[order]]
+
+
 def conditioned_picks(
-    candidates: Candidates, alike: FloatArray, count: int, beta: float, noise: float
+    candidates: Candidates,
+    alike: FloatArray,
+    count: int,
+    beta: float,
+    noise: float,
+    least: int = 0,
 ) -> npt.NDArray[np.int64]:
     """Greedy picks by upper confidence bound, each conditioned on those before: (<= count,).
 
@@ -68,15 +96,22 @@ def conditioned_picks(
         count: how many to pick.
         beta: weight of the standard deviation.
         noise: variance of a measurement over that of a prediction.
+        least: so many are of each sketch that has as many; the last picks see to it.
     """
+    sketches = candidates.rows[:, 0]
+    missing = np.minimum(np.bincount(sketches), least)
     std = np.where(candidates.uncertainty > 0, candidates.uncertainty, 1e-6)
     means, variance = candidates.scores.copy(), std**2
     limit = min(count, len(means))
     factor = np.zeros((limit, len(means)))
     picks = np.zeros(limit, dtype=np.int64)
     for step in range(limit):
-        pick = int(np.argmax(means + beta * np.sqrt(np.maximum(variance, 0.0))))
+        bounds = means + beta * np.sqrt(np.maximum(variance, 0.0))
+        if missing.sum() >= limit - step:
+            bounds = np.where(missing[sketches] > 0, bounds, -np.inf)
+        pick = int(np.argmax(bounds))
         picks[step] = pick
+        missing[sketches[pick]] = max(0, missing[sketches[pick]] - 1)
         covariance = std * std[pick] * alike[pick] - factor[:step].T @ factor[:step, pick]
         factor[step] = covariance / np.sqrt(max(variance[pick], 0.0) + noise * std[pick] ** 2)
         variance = variance - factor[step] ** 2

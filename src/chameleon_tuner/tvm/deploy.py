@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm import relax
 from tvm.target import Target
 
@@ -106,8 +107,8 @@ class Library:
         self._device = device_of(Target(dict(self.manifest.target)))
         self._weights = _load_weights(folder / file, self._device)
         try:
-            code = tvm.runtime.load_module(str(folder / file))
-            self._machine = relax.VirtualMachine(code, self._device)
+            self._code = tvm.runtime.load_module(str(folder / file))
+            self._machine = relax.VirtualMachine(self._code, self._device)
         except Exception:
             raise LibraryError(
                 f"{folder / file} is missing or damaged; tune the model again"
@@ -135,6 +136,19 @@ class Library:
             self._device.sync()
             calls += 1
         return (time.perf_counter() - begin) / calls
+
+    def require_cpu(self) -> None:
+        """Raises a `LibraryError` for a library that does not run on a CPU."""
+        if self._device != tvm.cpu(0):
+            raise LibraryError(
+                "this works for libraries of CPUs; `chameleon run --bench` times any"
+            )
+
+    def instrumented(self, inputs: Mapping[str, Any], hook: Callable[..., int]) -> None:
+        """One call of the model, of which a hook is told; see `VirtualMachine.set_instrument`."""
+        machine = relax.VirtualMachine(self._code, self._device)
+        machine.set_instrument(tvm_ffi.convert_func(hook))
+        machine["main"](*self._tensors(inputs))
 
     def random_inputs(self, seed: int) -> dict[str, Any]:
         """Standard normal inputs; zeros where they are integers."""

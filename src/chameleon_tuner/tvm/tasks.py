@@ -12,9 +12,12 @@ from tvm.target import Target
 
 from chameleon_tuner.task import Task
 from chameleon_tuner.tvm.kernels import argument_shapes
-from chameleon_tuner.tvm.lower import key_of
+from chameleon_tuner.tvm.lower import key_of, normalized
 from chameleon_tuner.tvm.targets import as_json
 from chameleon_tuner.tvm.traces import TracedSpace
+
+_SPLIT = "_prepacked"
+"""What `SplitLayoutRewritePreproc` appends."""
 
 
 def extract_tasks(lowered: IRModule, target: Target) -> tuple[list[Task], dict[str, TracedSpace]]:
@@ -36,6 +39,19 @@ def extract_tasks(lowered: IRModule, target: Target) -> tuple[list[Task], dict[s
         unique = name if names[name] == 1 else f"{name}_{names[name]}"
         tasks.append(_task(unique, key, spaces[key], weight))
     return tasks, spaces
+
+
+def kernel_names(lowered: IRModule) -> dict[str, list[str]]:
+    """What a library calls the kernels of a module from `lower`, by the keys of their tasks.
+
+    Where a kernel's weight is re-laid out, TVM splits that off and gives the rest another name.
+    """
+    names: dict[str, list[str]] = {}
+    for variable, function in lowered.functions.items():
+        if isinstance(function, tvm.tirx.PrimFunc):
+            mine = names.setdefault(key_of(normalized(function)), [])
+            mine += [variable.name_hint, f"{variable.name_hint}{_SPLIT}"]
+    return names
 
 
 def _task(name: str, key: str, space: TracedSpace, weight: int) -> Task:

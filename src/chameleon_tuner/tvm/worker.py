@@ -28,6 +28,7 @@ from chameleon_tuner.tvm.kernels import (
     random_array,
     seed_of,
 )
+from chameleon_tuner.tvm.lean import lean_lowering
 from chameleon_tuner.tvm.traces import Replayed, TracedSpace, traced_space
 
 Timer = Callable[[int], float]
@@ -163,7 +164,7 @@ class KernelWorker:
         rounds: int,
         round_secs: float,
     ) -> list[Judged]:
-        """Time candidates as they are deployed, interleaved, in the same memory.
+        """Time candidates interleaved, on re-laid-out weights, in the same memory.
 
         Every one that can be built has all its rounds, however slow. Outputs are not compared.
         All are lowered as TVM does it, whoever found them.
@@ -203,7 +204,9 @@ class KernelWorker:
         """What a finalist computes, on weights in the original layout."""
         space = self._spaces[key]
         module = space.replay(configuration).schedule.mod
-        return _outputs(compile_as_is(module, space.target), inputs, space.target)
+        with lean_lowering(space.target):
+            kernel = compile_as_is(module, space.target)
+        return _outputs(kernel, inputs, space.target)
 
     def _warmed(self, key: str, kernel: Kernel) -> Contestant:
         timer = kernel.timer(self._inputs(key).views(kernel.shapes), flush=False)

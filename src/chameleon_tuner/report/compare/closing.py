@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from io import StringIO
-
 import numpy as np
 
 from chameleon_tuner.compare.comparison import Compared
@@ -16,6 +13,7 @@ from chameleon_tuner.report.compare.page import write_report
 from chameleon_tuner.report.compare.tables import merit_tables, paper_section
 from chameleon_tuner.report.compare.view import ComparisonView, Table
 from chameleon_tuner.report.numbers import plural
+from chameleon_tuner.report.sections import terminal_table
 
 
 def finish(compared: Compared) -> list[str]:
@@ -83,16 +81,4 @@ def _clusters(compared: Compared) -> ClusterRound | None:
 
 
 def _printed(table: Table) -> list[str]:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    shown = RichTable(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for number, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*row)
-    # A file or a pipe gets every row on one line.
-    width = None if sys.stdout.isatty() else 10_000
-    text = StringIO()
-    Console(file=text, width=width, highlight=False).print(shown)
-    return [table.title, *text.getvalue().rstrip().splitlines()]
+    return [table.title, *terminal_table(table.header, table.rows, left=1)]

@@ -1,0 +1,88 @@
+"""`chameleon versus`: a tuned model beside other runtimes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from chameleon_tuner.cli.native import NativeMessages
+from chameleon_tuner.errors import OutputError, UsageError
+from chameleon_tuner.versus.runtimes import RUNTIMES, Runtime, chosen
+
+ROUNDS, _LEAST_ROUNDS = 15, 3
+"""The default is that of `versus.duel`, whose import takes too long for a help text. A test
+compares."""
+
+
+@click.command()
+@click.argument("model")
+@click.argument("folder", metavar="DIR")
+@click.option("--rounds", default=ROUNDS, metavar="N", help="Turns of every runtime.")
+@click.option(
+    "--runtimes",
+    default=",".join(RUNTIMES),
+    show_default=False,
+    metavar="LIST",
+    help=f"Some of {', '.join(RUNTIMES)}; all without.",
+)
+@click.option("--seed", default=0, metavar="N", help="Of the random inputs.")
+def versus(model: str, folder: str, rounds: int, runtimes: str, seed: int) -> None:
+    """Time the tuned model in DIR beside other runtimes of MODEL.
+
+    MODEL is the ONNX file that was tuned, DIR a folder from `chameleon tune`. Each runtime has a
+    process of its own and takes turns with the others, on the same threads and in float32. The
+    folder gets versus.json, a chart, and a section of report.md.
+    """
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: a seed is not negative")
+    if rounds < _LEAST_ROUNDS:
+        raise UsageError(f"--rounds {rounds}: at least {_LEAST_ROUNDS}, for an interval")
+    others = _others(runtimes)
+    with NativeMessages() as messages:
+        lines = _compared(Path(model), Path(folder), others, rounds, seed, messages)
+    click.echo("\n".join(lines))
+
+
+def _others(names: str) -> list[Runtime]:
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise UsageError(f"--runtimes names none; known: {', '.join(RUNTIMES)}")
+    return chosen(wanted)
+
+
+def _compared(
+    model: Path,
+    folder: Path,
+    others: Sequence[Runtime],
+    rounds: int,
+    seed: int,
+    messages: NativeMessages,
+) -> list[str]:
+    from chameleon_tuner.report.versus import finish
+    from chameleon_tuner.versus.duel import Options, duel
+
+    if folder.is_dir() and not os.access(folder, os.W_OK):  # known before minutes have passed
+        raise OutputError(f"cannot write into {folder}: make it writable, or compare a copy of it")
+
+    def say(text: str) -> None:
+        click.echo(text, file=messages.terminal)
+
+    found = duel(model, folder, others, Options(rounds=rounds, seed=seed), say)
+    return finish(found, folder, command(model, folder, others, rounds, seed))
+
+
+def command(model: Path, folder: Path, others: Sequence[Runtime], rounds: int, seed: int) -> str:
+    """The command line that compares again."""
+    words = ["chameleon", "versus", str(model), str(folder)]
+    names = [runtime.name for runtime in others]
+    if names != list(RUNTIMES):
+        words += ["--runtimes", ",".join(names)]
+    if rounds != ROUNDS:
+        words += ["--rounds", str(rounds)]
+    if seed:
+        words += ["--seed", str(seed)]
+    return shlex.join(words)

@@ -1,0 +1,140 @@
+"""A profile on the terminal, in `report.md`, and as a roofline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from chameleon_tuner.profiling.results import KernelProfile, Profile
+from chameleon_tuner.report.compare.style import GREY, INK, canvas, saved, strokes, styled
+from chameleon_tuner.report.numbers import MISSING, percent, plural, significant
+from chameleon_tuner.report.sections import markdown_table, put_section, terminal_table
+from chameleon_tuner.result import REPORT
+from chameleon_tuner.writing import strict_json, write_whole
+
+HEADING = "## Profile"
+
+_NAME = "profile"
+"""Of the files, without ending."""
+
+_HEADER = (
+    *("kernel", "calls", "us in network", "share", "us isolated", "in / isolated"),
+    *("GFLOP/s", "of peak", "GB/s", "of copy"),
+)
+_LABELLED = 5
+"""Kernels that are named in the roofline: those that take longest."""
+
+
+def finish(found: Profile, folder: Path, command: str) -> list[str]:
+    """Write `profile.json`, the roofline and the section of `report.md`; lines for the terminal.
+
+    Args:
+        found: the profile.
+        folder: of the tuned model.
+        command: that made it.
+    """
+    data = {**strict_json(found), "kernels_us": found.kernels_us}
+    text = json.dumps(data, indent=2, allow_nan=False)
+    write_whole(folder / f"{_NAME}.json", text + "\n")
+    with styled():
+        figure = roofline(found)
+        for ending in ("svg", "png"):
+            write_whole(folder / f"{_NAME}.{ending}", saved(figure, ending))
+    put_section(folder / REPORT, HEADING, section(found, command))
+    return [
+        *lines(found),
+        f"{folder / _NAME}.json has the figures, {_NAME}.svg the roofline",
+    ]
+
+
+def lines(found: Profile) -> list[str]:
+    """The profile for the terminal."""
+    return [_title(found), *terminal_table(_HEADER, _rows(found), 1), *notes(found)]
+
+
+def section(found: Profile, command: str) -> str:
+    """The profile as a section of `report.md`."""
+    return "\n".join(
+        [
+            *(HEADING, "", f"{_title(found)}.", ""),
+            *(*markdown_table(_HEADER, _rows(found)), ""),
+            *(f"- {note}" for note in notes(found)),
+            *("", f"![the roofline of the machine]({_NAME}.svg)", ""),
+            *("```", command, "```", ""),
+        ]
+    )
+
+
+def notes(found: Profile) -> list[str]:
+    """What the table does not say."""
+    limits = found.limits
+    isolated = sum(kernel.isolated_us for kernel in found.kernels)
+    computing = any(kernel.flops for kernel in found.kernels)
+    return [
+        f"a call of the network takes {significant(found.latency_us)} us; its kernels "
+        f"{significant(found.kernels_us)} us of that "
+        f"({percent(found.kernels_us, found.latency_us)}), isolated {significant(isolated)} us",
+        f"peak: {significant(limits.gflops)} GFLOP/s, a large matrix product in NumPy's BLAS; "
+        f"copy: {significant(limits.gbytes)} GB/s, read and written, of what fits no cache",
+        "isolated: repeated by itself, on what it left in the caches, medians of 3 rounds; GB/s "
+        "counts every argument once and in full",
+        *([] if computing else ["operations are not known: tune the model again for GFLOP/s"]),
+    ]
+
+
+def _title(found: Profile) -> str:
+    return (
+        f"{found.model} on {plural(found.threads, 'thread')} of {found.machine}, "
+        f"medians of {plural(found.rounds, 'round')}"
+    )
+
+
+def _rows(found: Profile) -> list[Sequence[str]]:
+    return [_cells(kernel, found) for kernel in found.kernels]
+
+
+def _cells(kernel: KernelProfile, found: Profile) -> Sequence[str]:
+    computes = kernel.flops > 0
+    return (
+        kernel.name,
+        str(kernel.calls),
+        significant(kernel.network_us),
+        percent(kernel.network_us, found.kernels_us),
+        significant(kernel.isolated_us),
+        f"{kernel.network_us / kernel.isolated_us:.2f}",
+        significant(kernel.gflops) if computes else MISSING,
+        percent(kernel.gflops, found.limits.gflops) if computes else MISSING,
+        significant(kernel.gbytes),
+        percent(kernel.gbytes, found.limits.gbytes),
+    )
+
+
+def roofline(found: Profile) -> Figure:
+    """Kernels that compute, under the machine's roof; to be called in `styled`."""
+    figure = canvas(4.2)
+    axes = figure.subplots()
+    computing = [kernel for kernel in found.kernels if kernel.flops > 0 and kernel.bytes > 0]
+    ridge = found.limits.gflops / found.limits.gbytes
+    intensities = [kernel.intensity for kernel in computing] or [ridge]
+    low, high = min(*intensities, ridge) / 3, max(*intensities, ridge) * 3
+    roof = np.geomspace(low, high, 200)
+    axes.plot(roof, [found.limits.attainable_gflops(x) for x in roof], color=INK, linewidth=1.4)
+    colour = strokes(("chameleon",))["chameleon"].colour
+    for number, kernel in enumerate(computing):
+        share = kernel.network_us / found.kernels_us
+        axes.scatter(
+            kernel.intensity, kernel.gflops, s=20 + 600 * share, color=colour, alpha=0.6, lw=0
+        )
+        if number < _LABELLED:
+            place = (kernel.intensity, kernel.gflops)
+            axes.annotate(kernel.name, place, (6, -9), textcoords="offset points", color=GREY)
+    axes.set(xscale="log", yscale="log", xlim=(low, high))
+    axes.set_xlabel("operations a byte of arguments")
+    axes.set_ylabel("GFLOP/s in the network")
+    axes.set_title(_title(found), loc="left")
+    axes.grid(visible=True)
+    return figure
