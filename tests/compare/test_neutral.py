@@ -34,10 +34,10 @@ from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Status
 from chameleon_tuner.measure.pool import WorkerPool
-from chameleon_tuner.space import Choice, Configuration, DesignSpace, Sketch
+from chameleon_tuner.space import Choice, Configuration, DesignSpace, ForeignTrace, Sketch
 from chameleon_tuner.task import Task
 from chameleon_tuner.tvm.traces import TracedSpace
-from chameleon_tuner.tvm.worker import Contestant, KernelWorker
+from chameleon_tuner.tvm.worker import Build, Contestant, KernelWorker
 
 SPACE = DesignSpace((Sketch((Choice(tuple(range(100))),)),))
 TASK = Task("toy", "the key", "module", {}, SPACE)
@@ -186,10 +186,13 @@ HERE = {"kind": "llvm", "num-cores": 2}
 class Deadly(KernelWorker):
     """Dies of the candidate whose indices are in its environment."""
 
-    def _contestant(self, key: str, configuration: Configuration) -> Contestant:
+    def _contestant(
+        self, key: str, configuration: Configuration | ForeignTrace, build: Build
+    ) -> Contestant:
+        assert isinstance(configuration, Configuration)
         if str(configuration.indices) == os.environ["DEADLY"]:
             os._exit(3)
-        return super()._contestant(key, configuration)
+        return super()._contestant(key, configuration, build)
 
 
 @pytest.fixture(scope="module")

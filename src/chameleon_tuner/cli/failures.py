@@ -39,7 +39,10 @@ def of(error: BaseException) -> Failure | None:
     """How a command ends with an error; None for what is not the user's to solve."""
     if isinstance(error, StoppedError):
         return Failure(str(error), INTERRUPTED)
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    # Until Python 3.12 an exception of a class being made comes as the cause of a RuntimeError.
+    if isinstance(error, KeyboardInterrupt | click.Abort) or isinstance(
+        error.__cause__, KeyboardInterrupt
+    ):
         return Failure("interrupted", INTERRUPTED)
     if isinstance(error, NothingMeasuredError):
         return _failure(str(error), NOTHING_MEASURED)
