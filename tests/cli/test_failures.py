@@ -130,3 +130,17 @@ class TestNativeMessages:
         command = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script]
         done = subprocess.run(command, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, "1\n")
+
+
+def test_ctrl_c_while_a_class_is_being_made_is_no_fault_of_ours() -> None:
+    """Up to Python 3.11 it comes as the cause of something else."""
+
+    class Interrupting:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises((RuntimeError, KeyboardInterrupt)) as caught:
+        type("Made", (), {"part": Interrupting()})
+    failure = failures.of(caught.value)
+    assert failure is not None
+    assert (failure.line, failure.code) == ("interrupted", failures.INTERRUPTED)

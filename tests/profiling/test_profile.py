@@ -50,7 +50,7 @@ def test_lines_for_the_terminal() -> None:
 def test_the_roofline_has_the_kernels_that_compute() -> None:
     with styled():
         axes = roofline(made()).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["conv"]
+    assert [text.get_text() for text in axes.texts] == ["1"]
     ((x, y),) = axes.collections[0].get_offsets().tolist()
     assert (x, y) == (20.0, 100.0)
 

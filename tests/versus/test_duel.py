@@ -86,6 +86,18 @@ def test_the_folder_of_another_model(tuned_folder: Path, tmp_path: Path) -> None
     assert found.of_another_model
 
 
+@pytest.mark.parametrize("name", ["openvino", "torch.compile"])
+def test_the_other_runtimes_compute_the_same(
+    name: str, tuned_folder: Path, tiny_onnx: Path
+) -> None:
+    if not RUNTIMES[name].installed():
+        pytest.skip(f"{name} is not installed")
+    found = duel(tiny_onnx, tuned_folder, [RUNTIMES[name]], QUICK, lambda text: None)
+    assert not found.failed
+    assert [runtime.name for runtime in found.runtimes] == ["chameleon", name]
+    assert not found.runtimes[1].differs
+
+
 def test_nobody_else_is_there(tuned_folder: Path, tiny_onnx: Path) -> None:
     found = duel(tiny_onnx, tuned_folder, [odd("Refusing")], QUICK, lambda text: None)
     assert [runtime.name for runtime in found.runtimes] == ["chameleon"]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from chameleon_tuner.profiling.results import KernelProfile, Profile
-from chameleon_tuner.report.compare.style import GREY, INK, canvas, saved, strokes, styled
+from chameleon_tuner.report.compare.style import INK, canvas, saved, strokes, styled
 from chameleon_tuner.report.numbers import MISSING, percent, plural, significant
 from chameleon_tuner.report.sections import markdown_table, put_section, terminal_table
 from chameleon_tuner.result import REPORT
@@ -25,8 +25,8 @@ _HEADER = (
     *("kernel", "calls", "us in network", "share", "us isolated", "in / isolated"),
     *("GFLOP/s", "of peak", "GB/s", "of copy"),
 )
-_LABELLED = 5
-"""Kernels that are named in the roofline: those that take longest."""
+_LABELLED = 9
+"""Kernels that are numbered in the roofline: those that take longest."""
 
 
 def finish(found: Profile, folder: Path, command: str) -> list[str]:
@@ -129,11 +129,14 @@ def roofline(found: Profile) -> Figure:
         axes.scatter(
             kernel.intensity, kernel.gflops, s=20 + 600 * share, color=colour, alpha=0.6, lw=0
         )
+        row = str(found.kernels.index(kernel) + 1)
         if number < _LABELLED:
             place = (kernel.intensity, kernel.gflops)
-            axes.annotate(kernel.name, place, (6, -9), textcoords="offset points", color=GREY)
+            axes.annotate(row, place, (0, -15), textcoords="offset points", ha="center", color=INK)
     axes.set(xscale="log", yscale="log", xlim=(low, high))
-    axes.set_xlabel("operations a byte of arguments")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlabel("operations a byte of arguments; numbers are rows of the table")
     axes.set_ylabel("GFLOP/s in the network")
     axes.set_title(_title(found), loc="left")
     axes.grid(visible=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import importlib
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ class TorchCompile(Runner):
         """See `Runner`."""
         import torch
 
-        converter: Any = importlib.import_module("onnx2torch")
+        converter: Any = _onnx2torch(torch)
         torch.set_num_threads(threads)
         # Freezing folds constants and re-lays out the weights, as the other runtimes do.
         self._module: Any = torch.compile(
@@ -172,3 +173,22 @@ class TorchCompile(Runner):
         """See `Runner`."""
         with self._torch.inference_mode():  # freezing asks for it
             return self._module(*self._inputs)
+
+
+def _onnx2torch(torch: Any) -> Any:
+    """The converter; it imports torchvision, of which it needs no compiled code here.
+
+    A torchvision that was built for another PyTorch (with CUDA, say) lacks that code, and cannot
+    be imported without the operators that it then describes.
+    """
+    try:
+        return importlib.import_module("onnx2torch")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in [
+            name for name in sys.modules if name.startswith(("torchvision", "onnx2torch"))
+        ]:
+            del sys.modules[name]
+        return importlib.import_module("onnx2torch")
