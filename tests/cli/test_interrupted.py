@@ -68,7 +68,7 @@ def test_a_run_survives_everything(tiny_onnx: Path, tmp_path: Path) -> None:
         assert family
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
-        assert process.returncode == 130
+        assert process.returncode == 130, err
         wait_until_gone(family)
     assert out == ""
     last = err.splitlines()[-1]

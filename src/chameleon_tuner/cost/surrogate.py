@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from chameleon_tuner.cost.base import Prediction
 from chameleon_tuner.cost.boosted import BoostingOptions, Float32
@@ -13,7 +15,14 @@ from chameleon_tuner.cost.prior import Known
 from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.cost.target import TargetOptions, Targets, targets
 from chameleon_tuner.history import History
+from chameleon_tuner.interrupts import held_back
 from chameleon_tuner.space import DesignSpace, IntArray
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Looks for libraries once, which takes some milliseconds."""
+    return ThreadpoolController()
 
 
 class TreeSurrogate:
@@ -69,7 +78,7 @@ class TreeSurrogate:
         if known is None:
             self._speed = Corrected(self._speed.prior)
             return
-        with threadpool_limits(limits=1, user_api="blas"):
+        with held_back(), _threads().limit(limits=1, user_api="blas"):
             self._speed = self._speed.fitted(*known, len(history), self._boosting, rng)
             if self._building is not None:
                 self._building.fit(history, rng)
