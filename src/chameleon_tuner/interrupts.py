@@ -13,8 +13,8 @@ from typing import Any
 def held_back() -> Iterator[None]:
     """Ctrl-C takes effect at the end of the block.
 
-    XGBoost takes its data by callbacks from C, and what is raised in those is printed and
-    forgotten.
+    What is raised in a callback from C is printed and forgotten. XGBoost takes its data by such
+    callbacks, and threadpoolctl the list of libraries.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

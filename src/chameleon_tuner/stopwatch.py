@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from chameleon_tuner.machine import process_age_secs
 
@@ -46,3 +46,13 @@ class Stopwatch:
         total = self.total()
         other = max(0.0, total - sum(self._spent.values()))
         return {"total": total, **self._spent, "other": other}
+
+
+def mean_secs(run: Callable[[], object], at_least_secs: float) -> float:
+    """Seconds of one run, the mean of as many as fill the time, at least one."""
+    begin = time.perf_counter()
+    calls = 0
+    while calls == 0 or time.perf_counter() - begin < at_least_secs:
+        run()
+        calls += 1
+    return (time.perf_counter() - begin) / calls

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 
-from chameleon_tuner.errors import UsageError
+from chameleon_tuner.errors import OutputError, UsageError
 
 target_option = click.option(
     "--target",
@@ -24,6 +28,8 @@ shape_option = click.option(
     metavar="NAME=N,N,...",
     help="Shape of an input with open dimensions, such as input=1,3,224,224; may be repeated.",
 )
+
+_LEAST_ROUNDS = 3
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -44,3 +50,39 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
             raise UsageError(f"--shape names {name!r} twice")
         shapes[name] = shape
     return shapes
+
+
+def check_seed(seed: int) -> None:
+    """Raises a `UsageError` for a negative one."""
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: a seed is not negative")
+
+
+def check_rounds(rounds: int, purpose: str) -> None:
+    """Raises a `UsageError` where they are too few for their purpose, such as "a median"."""
+    if rounds < _LEAST_ROUNDS:
+        raise UsageError(f"--rounds {rounds}: at least {_LEAST_ROUNDS}, for {purpose}")
+
+
+def check_writable(folder: Path, instead: str) -> None:
+    """Raises an `OutputError` for a folder that cannot be written, before minutes have passed.
+
+    Args:
+        folder: may be missing: that is for others to find.
+        instead: what to do with a copy of it.
+    """
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise OutputError(
+            f"cannot write into {folder}: make it writable, or {instead} a copy of it"
+        )
+
+
+def command_line(words: Sequence[str], options: Mapping[str, tuple[Any, Any]]) -> str:
+    """A command line with those options that differ from their defaults: (value, default) each."""
+    differing = [
+        word
+        for name, (value, default) in options.items()
+        if value != default
+        for word in (name, str(value))
+    ]
+    return shlex.join(["chameleon", *words, *differing])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 
 import click
 
 from chameleon_tuner.cli.native import NativeMessages
-from chameleon_tuner.errors import OutputError, UsageError
+from chameleon_tuner.cli.options import check_rounds, check_seed, check_writable, command_line
 
-ROUNDS, _LEAST_ROUNDS = 15, 3
+ROUNDS = 15
 
 
 @click.command()
@@ -25,25 +23,16 @@ def profile(folder: str, rounds: int, seed: int) -> None:
     what this machine can do at most. The folder gets profile.json, a roofline, and a section of
     report.md.
     """
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: a seed is not negative")
-    if rounds < _LEAST_ROUNDS:
-        raise UsageError(f"--rounds {rounds}: at least {_LEAST_ROUNDS}, for a median")
+    check_seed(seed)
+    check_rounds(rounds, "a median")
     place = Path(folder)
-    if place.is_dir() and not os.access(place, os.W_OK):  # known before the work is done
-        raise OutputError(f"cannot write into {folder}: make it writable, or profile a copy of it")
+    check_writable(place, "profile")
     with NativeMessages():
         from chameleon_tuner.profiling.profiler import profile as profiled
         from chameleon_tuner.report.profile import finish
 
-        lines = finish(profiled(place, rounds, seed), place, _command(folder, rounds, seed))
+        again = command_line(
+            ["profile", folder], {"--rounds": (rounds, ROUNDS), "--seed": (seed, 0)}
+        )
+        lines = finish(profiled(place, rounds, seed), place, again)
     click.echo("\n".join(lines))
-
-
-def _command(folder: str, rounds: int, seed: int) -> str:
-    words = ["chameleon", "profile", folder]
-    if rounds != ROUNDS:
-        words += ["--rounds", str(rounds)]
-    if seed:
-        words += ["--seed", str(seed)]
-    return shlex.join(words)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chameleon_tuner.cli.native import NativeMessages
+from chameleon_tuner.cli.options import check_seed
 from chameleon_tuner.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def run(folder: str, inputs: str | None, outputs: str | None, bench: bool, seed:
     Shows the outputs' shapes and values in short, writes them where --outputs says, and with
     --bench the latency of a call.
     """
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: a seed is not negative")
+    check_seed(seed)
     if outputs is not None:
         _check_writable(Path(outputs))
     given = None if inputs is None else load_arrays(Path(inputs))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from chameleon_tuner.cli.native import NativeMessages
-from chameleon_tuner.errors import OutputError, UsageError
+from chameleon_tuner.cli.options import check_rounds, check_seed, check_writable, command_line
+from chameleon_tuner.errors import UsageError
 from chameleon_tuner.versus.runtimes import RUNTIMES, Runtime, chosen
 
-ROUNDS, _LEAST_ROUNDS = 15, 3
+ROUNDS = 15
 """The default is that of `versus.duel`, whose import takes too long for a help text. A test
 compares."""
 
@@ -37,10 +36,8 @@ def versus(model: str, folder: str, rounds: int, runtimes: str, seed: int) -> No
     process of its own and takes turns with the others, on the same threads and in float32. The
     folder gets versus.json, a chart, and a section of report.md.
     """
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: a seed is not negative")
-    if rounds < _LEAST_ROUNDS:
-        raise UsageError(f"--rounds {rounds}: at least {_LEAST_ROUNDS}, for an interval")
+    check_seed(seed)
+    check_rounds(rounds, "an interval")
     others = _others(runtimes)
     with NativeMessages() as messages:
         lines = _compared(Path(model), Path(folder), others, rounds, seed, messages)
@@ -65,8 +62,7 @@ def _compared(
     from chameleon_tuner.report.versus import finish
     from chameleon_tuner.versus.duel import Options, duel
 
-    if folder.is_dir() and not os.access(folder, os.W_OK):  # known before minutes have passed
-        raise OutputError(f"cannot write into {folder}: make it writable, or compare a copy of it")
+    check_writable(folder, "compare")
 
     def say(text: str) -> None:
         click.echo(text, file=messages.terminal)
@@ -77,12 +73,12 @@ def _compared(
 
 def command(model: Path, folder: Path, others: Sequence[Runtime], rounds: int, seed: int) -> str:
     """The command line that compares again."""
-    words = ["chameleon", "versus", str(model), str(folder)]
-    names = [runtime.name for runtime in others]
-    if names != list(RUNTIMES):
-        words += ["--runtimes", ",".join(names)]
-    if rounds != ROUNDS:
-        words += ["--rounds", str(rounds)]
-    if seed:
-        words += ["--seed", str(seed)]
-    return shlex.join(words)
+    names = ",".join(runtime.name for runtime in others)
+    return command_line(
+        ["versus", str(model), str(folder)],
+        {
+            "--runtimes": (names, ",".join(RUNTIMES)),
+            "--rounds": (rounds, ROUNDS),
+            "--seed": (seed, 0),
+        },
+    )

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from chameleon_tuner.cost.base import Prediction
 from chameleon_tuner.cost.target import Targets
+from chameleon_tuner.interrupts import held_back
 
 Float32 = npt.NDArray[np.float32]
 
@@ -88,21 +89,19 @@ def fit(
     def gradient(guess: Any, _: Any) -> tuple[Any, Any]:
         return weights * (np.reshape(guess, wanted.shape) - wanted), weights
 
-    booster = xgboost.train(
-        {
-            "eta": options.shrinkage,
-            "max_depth": options.depth,
-            "colsample_bynode": options.feature_share,
-            "tree_method": "hist",
-            "max_bin": options.bins,
-            "base_score": 0.0,
-            "nthread": 1,  # the sums do not depend on the machine's number of cores
-            "seed": int(rng.integers(2**31)),
-        },
-        xgboost.QuantileDMatrix(features, wanted, nthread=1, max_bin=options.bins),
-        options.rounds,
-        obj=gradient,
-    )
+    parameters = {
+        "eta": options.shrinkage,
+        "max_depth": options.depth,
+        "colsample_bynode": options.feature_share,
+        "tree_method": "hist",
+        "max_bin": options.bins,
+        "base_score": 0.0,
+        "nthread": 1,  # the sums do not depend on the machine's number of cores
+        "seed": int(rng.integers(2**31)),
+    }
+    with held_back():  # the matrix takes its data by callbacks
+        data = xgboost.QuantileDMatrix(features, wanted, nthread=1, max_bin=options.bins)
+    booster = xgboost.train(parameters, data, options.rounds, obj=gradient)
     return Ensemble(booster, members, mean)
 
 

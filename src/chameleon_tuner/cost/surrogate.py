@@ -22,7 +22,8 @@ from chameleon_tuner.space import DesignSpace, IntArray
 @functools.cache
 def _threads() -> ThreadpoolController:
     """Looks for libraries once, which takes some milliseconds."""
-    return ThreadpoolController()
+    with held_back():
+        return ThreadpoolController()
 
 
 class TreeSurrogate:
@@ -78,7 +79,7 @@ class TreeSurrogate:
         if known is None:
             self._speed = Corrected(self._speed.prior)
             return
-        with held_back(), _threads().limit(limits=1, user_api="blas"):
+        with _threads().limit(limits=1, user_api="blas"):
             self._speed = self._speed.fitted(*known, len(history), self._boosting, rng)
             if self._building is not None:
                 self._building.fit(history, rng)

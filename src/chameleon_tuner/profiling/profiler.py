@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from chameleon_tuner.machine import cpu_name, thread_environment, usable_cores
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.profiling.limits import measure_limits
-from chameleon_tuner.profiling.results import KernelProfile, Profile
+from chameleon_tuner.profiling.results import ISOLATED_ROUNDS, KernelProfile, Profile
 from chameleon_tuner.result import SUMMARY
 
 if TYPE_CHECKING:
     from chameleon_tuner.tvm.profile import Call
 
-_ISOLATED_ROUNDS = 3
 _CALL_SECS = 0.2
 
 
@@ -47,7 +46,7 @@ def profile(folder: Path, rounds: int, seed: int) -> Profile:
         for _ in range(rounds):  # in turns, so that a drift of the machine is in both
             latencies.append(library.time(inputs, _CALL_SECS))
             recorded.round(_CALL_SECS)
-        for _ in range(_ISOLATED_ROUNDS):
+        for _ in range(ISOLATED_ROUNDS):
             recorded.isolated_round()
         limits = measure_limits(library.manifest.threads)
     return Profile(

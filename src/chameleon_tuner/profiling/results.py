@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+ISOLATED_ROUNDS = 3
+"""That medians of a kernel by itself are over."""
+
 
 @dataclass(frozen=True)
 class Limits:

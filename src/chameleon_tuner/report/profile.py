@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from chameleon_tuner.profiling.results import KernelProfile, Profile
-from chameleon_tuner.report.compare.style import INK, canvas, saved, strokes, styled
+from chameleon_tuner.profiling.results import ISOLATED_ROUNDS, KernelProfile, Profile
+from chameleon_tuner.report.addition import Addition
+from chameleon_tuner.report.compare.style import INK, canvas, strokes, styled
 from chameleon_tuner.report.numbers import MISSING, percent, plural, significant
-from chameleon_tuner.report.sections import markdown_table, put_section, terminal_table
-from chameleon_tuner.result import REPORT
-from chameleon_tuner.writing import strict_json, write_whole
 
 HEADING = "## Profile"
-
-_NAME = "profile"
-"""Of the files, without ending."""
 
 _HEADER = (
     *("kernel", "calls", "us in network", "share", "us isolated", "in / isolated"),
@@ -37,35 +32,33 @@ def finish(found: Profile, folder: Path, command: str) -> list[str]:
         folder: of the tuned model.
         command: that made it.
     """
-    data = {**strict_json(found), "kernels_us": found.kernels_us}
-    text = json.dumps(data, indent=2, allow_nan=False)
-    write_whole(folder / f"{_NAME}.json", text + "\n")
     with styled():
-        figure = roofline(found)
-        for ending in ("svg", "png"):
-            write_whole(folder / f"{_NAME}.{ending}", saved(figure, ending))
-    put_section(folder / REPORT, HEADING, section(found, command))
-    return [
-        *lines(found),
-        f"{folder / _NAME}.json has the figures, {_NAME}.svg the roofline",
-    ]
+        return _addition(found).write(
+            folder, {**asdict(found), "kernels_us": found.kernels_us}, roofline(found), command
+        )
 
 
 def lines(found: Profile) -> list[str]:
     """The profile for the terminal."""
-    return [_title(found), *terminal_table(_HEADER, _rows(found), 1), *notes(found)]
+    return _addition(found).lines()
 
 
 def section(found: Profile, command: str) -> str:
     """The profile as a section of `report.md`."""
-    return "\n".join(
-        [
-            *(HEADING, "", f"{_title(found)}.", ""),
-            *(*markdown_table(_HEADER, _rows(found)), ""),
-            *(f"- {note}" for note in notes(found)),
-            *("", f"![the roofline of the machine]({_NAME}.svg)", ""),
-            *("```", command, "```", ""),
-        ]
+    return _addition(found).section(command)
+
+
+def _addition(found: Profile) -> Addition:
+    return Addition(
+        name="profile",
+        heading=HEADING,
+        title=_title(found),
+        header=_HEADER,
+        rows=_rows(found),
+        left=1,
+        notes=notes(found),
+        chart="roofline",
+        shows="the roofline of the machine",
     )
 
 
@@ -80,8 +73,8 @@ def notes(found: Profile) -> list[str]:
         f"({percent(found.kernels_us, found.latency_us)}), isolated {significant(isolated)} us",
         f"peak: {significant(limits.gflops)} GFLOP/s, a large matrix product in NumPy's BLAS; "
         f"copy: {significant(limits.gbytes)} GB/s, read and written, of what fits no cache",
-        "isolated: repeated by itself, on what it left in the caches, medians of 3 rounds; GB/s "
-        "counts every argument once and in full",
+        "isolated: repeated by itself, on what it left in the caches, medians of "
+        f"{ISOLATED_ROUNDS} rounds; GB/s counts every argument once and in full",
         *([] if computing else ["operations are not known: tune the model again for GFLOP/s"]),
     ]
 

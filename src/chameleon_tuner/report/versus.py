@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from chameleon_tuner.report.compare.style import GREY, INK, canvas, saved, strokes, styled
+from chameleon_tuner.report.addition import Addition
+from chameleon_tuner.report.compare.style import GREY, INK, canvas, strokes, styled
 from chameleon_tuner.report.numbers import MISSING, plural, significant
-from chameleon_tuner.report.sections import markdown_table, put_section, terminal_table
-from chameleon_tuner.result import REPORT
 from chameleon_tuner.versus.results import Duel, Timed
-from chameleon_tuner.writing import strict_json, write_whole
 
 HEADING = "## Beside other runtimes"
-
-_NAME = "versus"
-"""Of the files, without ending."""
 
 _HEADER = ("runtime", "version", "ms", "95% interval", "ours / its", "difference")
 
@@ -32,33 +26,31 @@ def finish(found: Duel, folder: Path, command: str) -> list[str]:
         folder: of the tuned model.
         command: that made it.
     """
-    write_whole(
-        folder / f"{_NAME}.json",
-        json.dumps(strict_json(found), indent=2, allow_nan=False) + "\n",
-    )
     with styled():
-        figure = bars(found)
-        for ending in ("svg", "png"):
-            write_whole(folder / f"{_NAME}.{ending}", saved(figure, ending))
-    put_section(folder / REPORT, HEADING, section(found, command))
-    return [*lines(found), f"{folder / _NAME}.json has the figures, {_NAME}.svg the chart"]
+        return _addition(found).write(folder, found, bars(found), command)
 
 
 def lines(found: Duel) -> list[str]:
     """The comparison for the terminal."""
-    return [_title(found), *terminal_table(_HEADER, _rows(found), 2), *notes(found)]
+    return _addition(found).lines()
 
 
 def section(found: Duel, command: str) -> str:
     """The comparison as a section of `report.md`."""
-    return "\n".join(
-        [
-            *(HEADING, "", f"{_title(found)}.", ""),
-            *(*markdown_table(_HEADER, _rows(found)), ""),
-            *(f"- {note}" for note in notes(found)),
-            *("", f"![milliseconds of one call]({_NAME}.svg)", ""),
-            *("```", command, "```", ""),
-        ]
+    return _addition(found).section(command)
+
+
+def _addition(found: Duel) -> Addition:
+    return Addition(
+        name="versus",
+        heading=HEADING,
+        title=_title(found),
+        header=_HEADER,
+        rows=_rows(found),
+        left=2,
+        notes=notes(found),
+        chart="chart",
+        shows="milliseconds of one call",
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from chameleon_tuner.interrupts import held_back
 from chameleon_tuner.sample.geometry import FloatArray, squared_distances
 
 Labels = npt.NDArray[np.int64]
@@ -80,7 +81,9 @@ def grown(
     kept = _single(points, weights)
     losses = [kept.loss]
     # One thread: several add their sums in any order, and the result would not repeat.
-    with threadpool_limits(limits=1):
+    with held_back():
+        one_thread = threadpool_limits(limits=1)
+    with one_thread:
         for clustering in _clusterings(points, weights, sizes, seed):
             losses.append(clustering.loss)
             if past(losses):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chameleon_tuner.stopwatch import mean_secs
 from chameleon_tuner.tvm.deploy import Library
 from chameleon_tuner.tvm.worker import KernelWorker, difference
 
@@ -54,7 +55,9 @@ class ModelWorker(KernelWorker):
             session = _onnx_session(onnx, threads)
             if session is not None:
                 outputs["onnxruntime"] = session.run(None, inputs)
-                timers["onnxruntime"] = lambda: _time_session(session, inputs)
+                timers["onnxruntime"] = lambda: mean_secs(
+                    lambda: session.run(None, inputs), ROUND_SECS
+                )
         errors = {
             name: difference(outputs["tuned"], theirs)
             for name, theirs in outputs.items()
@@ -87,12 +90,3 @@ def _onnx_session(path: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def _time_session(session: Any, inputs: Mapping[str, Any]) -> float:
-    begin = time.perf_counter()
-    calls = 0
-    while calls == 0 or time.perf_counter() - begin < ROUND_SECS:
-        session.run(None, inputs)
-        calls += 1
-    return (time.perf_counter() - begin) / calls

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from tvm import relax
 from tvm.target import Target
 
 from chameleon_tuner.errors import LibraryError
+from chameleon_tuner.stopwatch import mean_secs
 from chameleon_tuner.tvm.frontend import Program, TensorSpec
 from chameleon_tuner.tvm.kernels import device_of
 from chameleon_tuner.tvm.targets import as_json, host_features, required_features
@@ -129,13 +129,12 @@ class Library:
     def time(self, inputs: Mapping[str, Any], at_least_secs: float) -> float:
         """Seconds of one call, the mean of as many as fill the time, at least one."""
         tensors, main = self._tensors(inputs), self._machine["main"]
-        begin = time.perf_counter()
-        calls = 0
-        while calls == 0 or time.perf_counter() - begin < at_least_secs:
+
+        def call() -> None:
             main(*tensors)
             self._device.sync()
-            calls += 1
-        return (time.perf_counter() - begin) / calls
+
+        return mean_secs(call, at_least_secs)
 
     def require_cpu(self) -> None:
         """Raises a `LibraryError` for a library that does not run on a CPU."""

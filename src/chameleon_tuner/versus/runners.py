@@ -9,11 +9,12 @@ from __future__ import annotations
 import abc
 import importlib
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from chameleon_tuner.stopwatch import mean_secs
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,7 @@ class Runner(abc.ABC):
 
     def time(self, at_least_secs: float) -> float:
         """Seconds of one call, the mean of as many as fill the time, at least one."""
-        begin = time.perf_counter()
-        calls = 0
-        while calls == 0 or time.perf_counter() - begin < at_least_secs:
-            self.run()
-            calls += 1
-        return (time.perf_counter() - begin) / calls
+        return mean_secs(self.run, at_least_secs)
 
 
 class OnnxRuntime(Runner):
