@@ -83,7 +83,7 @@ def compare(task: Task, configurations: list[Configuration], good: int) -> None:
             with context(space.target):
                 kernel = kernels.compile_by_tvm(module, space.target)
             compiling[way].append(time.perf_counter() - begin)
-            timers[way] = kernel.timer(arguments.views(kernel.shapes), flush=False)
+            timers[way] = kernel.timer([arguments.views(kernel.shapes)])
         for way, secs in _interleaved(timers).items():
             running[way].append(secs)
     for way in known:

@@ -3,7 +3,8 @@
     python benchmarks/prior.py prior/ [--trials 256] [--out prior.npz]
 
 None of the layers is one of the paper's or of the zoo's networks: those are what comparisons are
-made on. A layer takes about a minute; what is there already is not measured again. Half of the
+made on. Each is measured with every algorithm that it has. That takes about a minute; what is
+there already is not measured again. Half of the
 trials are random, so that the prior knows what is bad, and half are found by evolutionary search.
 At the end models are fitted to them, which go into the package.
 """
@@ -25,7 +26,6 @@ from chameleon_tuner.compare.recording import (
     write_recordings,
 )
 from chameleon_tuner.compare.searching import Terms, searched
-from chameleon_tuner.compare.suites import tasks_of
 from chameleon_tuner.cost import prior
 from chameleon_tuner.history import History
 from chameleon_tuner.machine import cpu_name, thread_environment, usable_cores
@@ -33,7 +33,9 @@ from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.pool import WorkerPool
 from chameleon_tuner.recipes import resolve_recipe
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import Task, by_kernel
+from chameleon_tuner.tvm.frontend import import_model
+from chameleon_tuner.tvm.prepare import open_target, prepare
 from chameleon_tuner.zoo.graph import Graph, Shape, Tensor
 
 HANDLER = "chameleon_tuner.tvm.worker:KernelWorker"
@@ -127,13 +129,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(prior.__file__).with_name(prior.SHIPPED))
     asked = parser.parse_args()
     asked.folder.mkdir(exist_ok=True)
-    for name, (shape, body) in LAYERS.items():
-        path = asked.folder / f"{name}.jsonl.gz"
-        if not path.exists():
-            recording = _measured(_task(name, shape, body), asked.trials)
-            write_recordings(path, [recording])
-            best = min(outcome.seconds for outcome in recording.outcomes)
-            print(f"{name}: {len(recording.outcomes)} configurations, {1e6 * best:.1f} us")
+    for layer, (shape, body) in LAYERS.items():
+        for task in _tasks(layer, shape, body):
+            name = layer if not task.computes else f"{layer}-{task.algorithm.replace(' ', '-')}"
+            path = asked.folder / f"{name}.jsonl.gz"
+            if not path.exists():
+                recording = _measured(task, asked.trials)
+                write_recordings(path, [recording])
+                best = min(outcome.seconds for outcome in recording.outcomes)
+                print(f"{name}: {len(recording.outcomes)} configurations, {1e6 * best:.1f} us")
     prior.write(asked.out, prior.learn(_histories(sorted(asked.folder.glob("*.jsonl.gz")))))
 
 
@@ -145,13 +149,16 @@ def _histories(paths: list[Path]) -> Iterator[History]:
         yield history
 
 
-def _task(name: str, shape: Shape, body: Body) -> Task:
-    graph = Graph(name, seed=0)
+def _tasks(name: str, shape: Shape, body: Body) -> list[Task]:
+    """The tasks of a layer: its own, and those that compute it in other ways."""
+    graph, threads = Graph(name, seed=0), usable_cores()
     model = graph.model(body(graph, graph.input("input", shape)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
         onnx.save(model, path)
-        return max(tasks_of(str(path)), key=lambda task: task.flops)
+        program, target = import_model(path), open_target("auto", threads)
+        tasks = prepare(program, target, threads, winograd=True).tasks
+    return max(by_kernel(tasks).values(), key=lambda mine: mine[0].flops)
 
 
 def _measured(task: Task, trials: int) -> Recording:

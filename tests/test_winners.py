@@ -4,12 +4,41 @@ import math
 
 import pytest
 
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.history import History
+from chameleon_tuner.measure.outcome import Outcome, Status
+from chameleon_tuner.space import Choice, Configuration, DesignSpace, Sketch
+from chameleon_tuner.task import Finalist, Task
 from chameleon_tuner.tvm.worker import Judged
-from chameleon_tuner.winners import TOLERANCE, decide
+from chameleon_tuner.winners import TOLERANCE, decide, finalists_of
 
+SPACE = DesignSpace((Sketch((Choice(tuple(range(9))),)),))
+KERNEL = Task("kernel", "k", "", {}, SPACE)
+FILTERED = Task("kernel.other", "o", "", {}, SPACE, computes="k")
 UNTUNED = Judged((3.0, 1.0, 2.0), 0.0)
-A, B, C = (Configuration(0, (number,)) for number in range(3))
+A, B, C = (Finalist(KERNEL, Configuration(0, (number,))) for number in range(3))
+
+
+def history(*seconds: float) -> History:
+    """A history of as many configurations as there are times; infinite ones failed."""
+    made = History(SPACE)
+    for number, secs in enumerate(seconds):
+        c = Configuration(0, (number,))
+        status = Status.OK if math.isfinite(secs) else Status.RUN_ERROR
+        made.extend([Outcome(c, c, f"{number}", status, samples=(secs,))])
+    return made
+
+
+def chosen(finalists: list[Finalist]) -> list[tuple[str, int]]:
+    return [(f.task.key, f.configuration.indices[0]) for f in finalists]
+
+
+def test_the_fastest_are_judged_and_the_fastest_of_each_algorithm() -> None:
+    tasks = [KERNEL, FILTERED]
+    histories = {"k": history(5.0, 4.0, 3.0), "o": history(math.inf, 1.0, 2.0)}
+    assert chosen(finalists_of(tasks, histories)) == [("o", 1), ("o", 2), ("k", 2)]
+    histories = {"k": history(5.0, 1.0, 3.0), "o": history(2.0)}
+    assert chosen(finalists_of(tasks, histories)) == [("k", 1), ("o", 0)]
+    assert finalists_of(tasks, {"k": history(math.inf), "o": history()}) == []
 
 
 def test_the_fastest_right_one_wins() -> None:

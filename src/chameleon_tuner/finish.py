@@ -18,13 +18,14 @@ from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Status
 from chameleon_tuner.measure.pool import WorkerPool
+from chameleon_tuner.measure.timing import TimingPolicy
 from chameleon_tuner.measure.worker import Request
 from chameleon_tuner.records import Environment
 from chameleon_tuner.result import Result, TaskResult
 from chameleon_tuner.space import Choice, Configuration, DesignSpace, Tile
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
-from chameleon_tuner.winners import FINALISTS, TOLERANCE, Verdict, decide
+from chameleon_tuner.task import Task, by_kernel
+from chameleon_tuner.winners import TOLERANCE, Verdict, decide, finalists_of
 
 if TYPE_CHECKING:
     from chameleon_tuner.tvm.compare import Comparison
@@ -32,17 +33,18 @@ if TYPE_CHECKING:
 
 _ROUNDS, _ROUND_SECS = 5, 0.02
 
-MEASURING = "2"
+MEASURING = "3"
 """Of how candidates are lowered and timed: records of another number are not comparable."""
 
 _COMPARE_TIMEOUT_SECS = 900.0
 _PACKAGES = ("chameleon-tuner", "apache-tvm", "apache-tvm-ffi", "torch", "xgboost-cpu", "numpy")
 
 
-def record_environment(network: Network) -> Environment:
+def record_environment(network: Network, policy: TimingPolicy) -> Environment:
     """Where the timings of a run are comparable."""
     versions = {name: metadata.version(name) for name in ("apache-tvm", "apache-tvm-ffi")}
     versions["measuring"] = MEASURING
+    versions["apart_bytes"] = str(policy.apart_bytes)
     return Environment(_target_text(network), cpu_name(), network.threads, versions)
 
 
@@ -50,13 +52,19 @@ def _target_text(network: Network) -> str:
     return json.dumps(dict(network.tasks[0].target) if network.tasks else {}, sort_keys=True)
 
 
-def judge(measurer: LocalMeasurer, task: Task, history: History) -> Verdict:
-    """Compare the fastest candidates of a task with its untuned kernel; see `decide`."""
-    ran = [outcome for outcome in history.outcomes if outcome.status is Status.OK]
-    ran.sort(key=lambda outcome: outcome.seconds)
-    finalists = [outcome.configuration for outcome in ran[:FINALISTS]]
+def judge(
+    measurer: LocalMeasurer, tasks: Sequence[Task], histories: Mapping[str, History]
+) -> Verdict:
+    """Compare the fastest candidates of a kernel with the untuned one; see `decide`.
+
+    Args:
+        measurer: of this machine.
+        tasks: that compute the kernel, its own first.
+        histories: by key of the task.
+    """
+    finalists = finalists_of(tasks, histories)
     try:
-        judged = measurer.judge(task, finalists, _ROUNDS, _ROUND_SECS, TOLERANCE)
+        judged = measurer.judge(tasks[0], finalists, _ROUNDS, _ROUND_SECS, TOLERANCE)
         return decide(finalists, judged)
     except Failed as failure:
         reason = f"the final comparison failed ({failure.status.value}): {failure}"
@@ -68,7 +76,7 @@ class Deployed:
     """What is in the folder, and what it is worth.
 
     Attributes:
-        verdicts: by key of the task.
+        verdicts: by key of the kernel's task.
         comparison: of the tuned model with the others.
         verified: whether its outputs agree with all others'.
     """
@@ -163,8 +171,8 @@ def summarize(
     tuned = any(verdict.winner for verdict in deployed.verdicts.values())
     names = kernel_names(network.lowered) if tuned else {}  # otherwise TVM named the kernels
     tasks = [
-        _task_result(t, histories[t.key], deployed.verdicts[t.key], names.get(t.key, []))
-        for t in network.tasks
+        _task_result(mine, histories, deployed.verdicts[key], names.get(key, []))
+        for key, mine in by_kernel(network.tasks).items()
     ]
     latency = {k: v * 1e3 for k, v in deployed.comparison.latency_secs.items()}
     return Result(
@@ -207,20 +215,24 @@ def _trials(histories: Mapping[str, History]) -> dict[str, Any]:
 
 
 def _task_result(
-    task: Task, history: History, verdict: Verdict, kernels: Sequence[str]
+    tasks: Sequence[Task],
+    histories: Mapping[str, History],
+    verdict: Verdict,
+    kernels: Sequence[str],
 ) -> TaskResult:
-    winner = verdict.winner
+    task, winner = tasks[0], verdict.winner
     return TaskResult(
         name=task.name,
         weight=task.weight,
         flops=task.flops,
         untuned_us=verdict.untuned_secs * 1e6,
         best_us=verdict.best_secs * 1e6,
-        trials=len(history),
-        configuration=winner.to_json() if winner else None,
-        decisions=readable(task.space, winner) if winner else None,
+        trials=sum(len(histories[other.key]) for other in tasks),
+        configuration=winner.configuration.to_json() if winner else None,
+        decisions=readable(winner.task.space, winner.configuration) if winner else None,
         refused=verdict.refused,
         kernels=kernels,
+        algorithm=winner.task.algorithm if winner else task.algorithm,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from chameleon_tuner.task import DIRECT
 from chameleon_tuner.writing import strict_json
 
 SUMMARY, REPORT = "summary.json", "report.md"
@@ -28,6 +29,8 @@ class TaskResult:
         decisions: the winner's, readable: factors of tiles, values of choices and locations.
         refused: why finalists did not win.
         kernels: what the library calls it; identical ones are one task.
+        algorithm: of what is deployed; where it is not direct, it does fewer operations than
+            `flops`, which counts those of the direct one.
     """
 
     name: str
@@ -40,6 +43,7 @@ class TaskResult:
     decisions: Sequence[Any] | None
     refused: Sequence[str]
     kernels: Sequence[str] = ()
+    algorithm: str = DIRECT
 
     @property
     def gflops(self) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chameleon_tuner.space import DesignSpace
+from chameleon_tuner.space import Configuration, DesignSpace
+
+DIRECT = "direct"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class Task:
         weight: how often the network calls it.
         flops: floating-point operations of one call.
         arguments: shapes and dtypes of its arguments, for people: `"1x56x56x64 float32"`.
+        algorithm: how it computes what the kernel does, for people.
+        computes: key of the task whose kernel it may take the place of; empty for a kernel as the
+            network has it.
     """
 
     name: str
@@ -32,3 +37,31 @@ class Task:
     weight: int = 1
     flops: float = 0.0
     arguments: tuple[str, ...] = ()
+    algorithm: str = DIRECT
+    computes: str = ""
+
+    @property
+    def kernel(self) -> str:
+        """The same for all tasks of which the network needs one: the key of the kernel's own."""
+        return self.computes or self.key
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A candidate that may be deployed.
+
+    Attributes:
+        task: whose kernel it is.
+        configuration: of that task.
+    """
+
+    task: Task
+    configuration: Configuration
+
+
+def by_kernel(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Tasks by the kernel that they compute; the kernel's own task comes first."""
+    kernels: dict[str, list[Task]] = {}
+    for task in sorted(tasks, key=lambda task: bool(task.computes)):
+        kernels.setdefault(task.kernel, []).append(task)
+    return kernels

@@ -13,11 +13,17 @@ from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.errors import NothingMeasuredError, UsageError
 from chameleon_tuner.finish import Deployed, deploy, judge, record_environment, summarize
 from chameleon_tuner.folder import RECORDS, check_folder, check_places, make_folder
+from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch, search
-from chameleon_tuner.machine import thread_environment, usable_cores
+from chameleon_tuner.machine import (
+    last_level_cache_bytes,
+    thread_environment,
+    usable_cores,
+)
 from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.pool import WorkerPool
 from chameleon_tuner.measure.remembering import Remembering
+from chameleon_tuner.measure.timing import TimingPolicy
 from chameleon_tuner.progress import Progress, Silent
 from chameleon_tuner.recipes import Recipe, resolve_recipe, task_search
 from chameleon_tuner.records import RecordStore, RunInfo
@@ -25,13 +31,16 @@ from chameleon_tuner.report.markdown import write_report
 from chameleon_tuner.result import Result
 from chameleon_tuner.schedule import Budget, GradientScheduler, parse_duration, trials_of
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import Task, by_kernel
 from chameleon_tuner.winners import Verdict
 
 if TYPE_CHECKING:
     from chameleon_tuner.tvm.prepare import Network
 
 HANDLER = "chameleon_tuner.tvm.compare:ModelWorker"
+
+_MOST_CACHES = 2
+"""Weights that fill the last cache twice are as cold as any."""
 
 SEARCH_SHARE = 0.85
 """Of a time budget; the rest is for the final comparisons and for compiling the model."""
@@ -51,6 +60,8 @@ class Options:
         sampler: in place of the recipe's.
         target: `auto`, `cuda` or any TVM target.
         shapes: static shapes of inputs with open dimensions, by name.
+        winograd: whether 3x3 convolutions may be computed by minimal filtering, where that is
+            faster: it rounds otherwise, by 1e-5 of the largest output.
         handler: of the worker processes; tests inject faults here.
     """
 
@@ -63,6 +74,7 @@ class Options:
     sampler: str | None = None
     target: str = "auto"
     shapes: Mapping[str, Sequence[int]] | None = None
+    winograd: bool = True
     handler: str = HANDLER
 
     def check(self) -> Recipe:
@@ -126,13 +138,14 @@ def run(model: Any, out: Path, options: Options, progress: Progress, clock: Stop
         target = prepare.open_target(options.target, threads)
         program = frontend.import_model(model, options.shapes)
         check_folder(out, program.digest)
-        network = prepare.prepare(program, target, threads)
+        network = prepare.prepare(program, target, threads, winograd=options.winograd)
         make_folder(out)
-        local = LocalMeasurer(pool, clock=clock)
+        apart_bytes = min(network.weight_bytes, _MOST_CACHES * last_level_cache_bytes())
+        local = LocalMeasurer(pool, TimingPolicy(apart_bytes=apart_bytes), clock=clock)
         searches = _search(network, out, options, recipe, local, progress, clock)
-        verdicts = _judge_all(network.tasks, searches, local, progress)
+        histories = {key: searched.history for key, searched in searches.items()}
+        verdicts = _judge_all(network.tasks, histories, local, progress)
         deployed: Deployed = deploy(network, verdicts, out, pool, clock)
-    histories = {key: searched.history for key, searched in searches.items()}
     result = summarize(network, histories, deployed, out, recipe.name, options.seed, clock)
     result.write()
     write_report(result)
@@ -149,14 +162,18 @@ def _search(
     progress: Progress,
     clock: Stopwatch,
 ) -> dict[str, TaskSearch]:
-    settings = {"batch": recipe.batch, "prior": prior.revision()}
+    settings = {
+        "batch": recipe.batch,
+        "prior": prior.revision(),
+        "winograd": options.winograd,
+    }
     info = RunInfo(network.program.digest, recipe.name, options.seed, settings)
     shared = SharedRecords()
     searches = {task.key: task_search(task, recipe, options.seed, shared) for task in network.tasks}
-    budget = options.budget(len(network.tasks), clock)
+    budget = options.budget(len(by_kernel(network.tasks)), clock)
     scheduler = GradientScheduler(network.tasks, budget, recipe.batch)
     with RecordStore.open(out / RECORDS) as store:
-        environment = record_environment(network)
+        environment = record_environment(network, local.policy)
         run_id = store.begin(info)
         measurer = Remembering(local, store, run_id, environment)
         local.known = measurer.known
@@ -170,15 +187,16 @@ def _search(
 
 def _judge_all(
     tasks: Sequence[Task],
-    searches: Mapping[str, TaskSearch],
+    histories: Mapping[str, History],
     local: LocalMeasurer,
     progress: Progress,
 ) -> dict[str, Verdict]:
+    kernels = by_kernel(tasks)
     verdicts = {}
-    for number, task in enumerate(tasks):
-        progress.finishing(number, len(tasks))
-        verdicts[task.key] = judge(local, task, searches[task.key].history)
-    progress.finishing(len(tasks), len(tasks))
+    for number, (key, mine) in enumerate(kernels.items()):
+        progress.finishing(number, len(kernels))
+        verdicts[key] = judge(local, mine, histories)
+    progress.finishing(len(kernels), len(kernels))
     return verdicts
 
 

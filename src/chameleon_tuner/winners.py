@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.history import History
+from chameleon_tuner.measure.outcome import Status
+from chameleon_tuner.task import Finalist, Task
 
 FINALISTS = 2
 """How many of the fastest are measured again; timings of the search are within some percent."""
@@ -44,13 +46,13 @@ class Verdict:
     """The end of a task.
 
     Attributes:
-        winner: the configuration that is deployed; None keeps the untuned kernel.
+        winner: what is deployed; None keeps the untuned kernel.
         best_secs: of what is deployed, in the final comparison.
         untuned_secs: of the untuned kernel, in the same comparison.
         refused: why finalists did not win, one line each.
     """
 
-    winner: Configuration | None
+    winner: Finalist | None
     best_secs: float
     untuned_secs: float
     refused: tuple[str, ...] = ()
@@ -60,7 +62,29 @@ class Verdict:
         return Verdict(None, self.untuned_secs, self.untuned_secs, (*self.refused, reason))
 
 
-def decide(finalists: Sequence[Configuration], judged: Sequence[JudgedKernel]) -> Verdict:
+def finalists_of(tasks: Sequence[Task], histories: Mapping[str, History]) -> list[Finalist]:
+    """The fastest candidates of a kernel, whatever their algorithm, and the fastest of each.
+
+    An algorithm may lose digits: where all finalists of one are wrong, another's is there.
+
+    Args:
+        tasks: that compute the kernel.
+        histories: by key of the task.
+    """
+    ran = [
+        (outcome.seconds, number, outcome.configuration)
+        for number, task in enumerate(tasks)
+        for outcome in histories[task.key].outcomes
+        if outcome.status is Status.OK
+    ]
+    ran.sort(key=lambda candidate: candidate[0])
+    firsts = [next((c for c in ran if c[1] == number), None) for number in range(len(tasks))]
+    chosen = ran[:FINALISTS]
+    chosen += [first for first in firsts if first is not None and first not in chosen]
+    return [Finalist(tasks[number], configuration) for _, number, configuration in chosen]
+
+
+def decide(finalists: Sequence[Finalist], judged: Sequence[JudgedKernel]) -> Verdict:
     """Choose among finalists that were compared with the untuned kernel.
 
     Args:
@@ -68,9 +92,10 @@ def decide(finalists: Sequence[Configuration], judged: Sequence[JudgedKernel]) -
         judged: the untuned kernel, then the finalists.
     """
     untuned_secs = _median(judged[0])
-    best, winner = untuned_secs, None
+    best = untuned_secs
+    winner: Finalist | None = None
     refused = []
-    for configuration, kernel in zip(finalists, judged[1:], strict=True):
+    for finalist, kernel in zip(finalists, judged[1:], strict=True):
         if kernel.message:
             refused.append(f"failed in the final comparison: {kernel.message}")
         elif kernel.error is None:
@@ -83,7 +108,7 @@ def decide(finalists: Sequence[Configuration], judged: Sequence[JudgedKernel]) -
                 f"untuned {untuned_secs * 1e6:.4g} us"
             )
         elif _median(kernel) < best:
-            best, winner = _median(kernel), configuration
+            best, winner = _median(kernel), finalist
     return Verdict(winner, best, untuned_secs, tuple(refused))
 
 

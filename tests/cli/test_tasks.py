@@ -10,7 +10,7 @@ import pytest
 from chameleon_tuner.cli import main
 from chameleon_tuner.testing.models import open_batch, tiny_network
 
-COLUMNS = ["task", "arguments, the output last", "FLOP", "calls", "space", "sketches"]
+COLUMNS = ["task", "arguments, the output last", "FLOP", "calls", "space", "sketches", "algorithms"]
 
 
 def test_a_table_of_what_would_be_tuned(tiny_onnx: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -28,10 +28,15 @@ def test_json_for_programs(tiny_onnx: Path, capfd: pytest.CaptureFixture[str]) -
     assert main(["tasks", str(tiny_onnx), "--json"]) == 0
     tasks = json.loads(capfd.readouterr().out)
     by_work = max(tasks, key=lambda task: task["weight"] * task["flops"])
-    assert by_work.keys() == {"name", "arguments", "flops", "weight", "space", "sketches"}
+    assert by_work.keys() == {
+        *("name", "arguments", "flops", "weight", "space", "sketches", "algorithms")
+    }
     assert by_work["flops"] > 1e6
     assert by_work["space"] > 1e6
     assert by_work["sketches"] >= 1
+    algorithms = [task["algorithms"] for task in tasks]
+    assert algorithms.count(["direct", "winograd 2x2", "winograd 4x4"]) == 2
+    assert all(each[0] == "direct" for each in algorithms)
 
 
 def test_shapes_fix_open_dimensions(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

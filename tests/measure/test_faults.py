@@ -14,7 +14,7 @@ from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Status
 from chameleon_tuner.measure.pool import Limits, WorkerPool
 from chameleon_tuner.space import Configuration
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import Finalist, Task
 from chameleon_tuner.testing.faulty_worker import HANDLER, Fault, Rule, environment
 
 TIMEOUTS = Timeouts(replay=30.0, compile=4.0, run=4.0, judge=120.0)
@@ -34,6 +34,10 @@ FAULTS = [
     (Fault.NATIVE_MEMORY, "compile", Status.OUT_OF_MEMORY, "bad_alloc"),
     (Fault.NATIVE_MEMORY, "run", Status.OUT_OF_MEMORY, "SIGABRT during run"),
 ]
+
+
+def finalists(task: Task, *configurations: Configuration) -> list[Finalist]:
+    return [Finalist(task, configuration) for configuration in configurations]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,9 @@ def test_judging_finds_wrong_outputs_and_failures(
 ) -> None:
     measurer = LocalMeasurer(faulty_pool, timeouts=TIMEOUTS, lock=lock)
     wrong, raising, right = batch[1], batch[3], batch[7]
-    judged = measurer.judge(dense_task, [wrong, raising, right], rounds=2, round_secs=0.002)
+    judged = measurer.judge(
+        dense_task, finalists(dense_task, wrong, raising, right), rounds=2, round_secs=0.002
+    )
     assert [len(kernel.samples) for kernel in judged] == [2, 2, 2, 2]
     assert judged[0].error == 0.0
     assert judged[1].error == pytest.approx(0.1)
@@ -113,9 +119,10 @@ def test_a_crash_while_judging_is_a_failure_with_a_cause(
 ) -> None:
     measurer = LocalMeasurer(faulty_pool, timeouts=TIMEOUTS, lock=lock)
     with pytest.raises(Failed, match="SIGSEGV during judge") as caught:
-        measurer.judge(dense_task, [batch[5]], rounds=2, round_secs=0.002)
+        measurer.judge(dense_task, finalists(dense_task, batch[5]), rounds=2, round_secs=0.002)
     assert caught.value.fatal
-    assert measurer.judge(dense_task, [batch[7]], rounds=2, round_secs=0.002)[1].error < 1e-5
+    right = finalists(dense_task, batch[7])
+    assert measurer.judge(dense_task, right, rounds=2, round_secs=0.002)[1].error < 1e-5
 
 
 def test_recycled_workers_give_the_same_results(
@@ -130,7 +137,9 @@ def test_recycled_workers_give_the_same_results(
             assert {outcome.status for outcome in outcomes} == {Status.OK}
             hashes.append([outcome.structural_hash for outcome in outcomes])
             pids.update(worker.pid for worker in pool.workers)
-        judged = measurer.judge(dense_task, good[:1], rounds=1, round_secs=0.002)
+        judged = measurer.judge(
+            dense_task, finalists(dense_task, good[0]), rounds=1, round_secs=0.002
+        )
         pids.update(worker.pid for worker in pool.workers)
     assert judged[1].error < 1e-5
     assert hashes[0] == hashes[1]

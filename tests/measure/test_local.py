@@ -18,7 +18,7 @@ from chameleon_tuner.measure.outcome import Failed, Outcome, Status
 from chameleon_tuner.measure.pool import WorkerPool
 from chameleon_tuner.space import Choice, Configuration, DesignSpace, Sketch
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import Finalist, Task
 
 SPACE = DesignSpace((Sketch((Choice(tuple(range(100))),)),))
 TASK = Task("toy", "toy", "module", {}, SPACE)
@@ -140,7 +140,7 @@ def test_a_task_that_cannot_be_loaded_fails_its_candidates(measurer: LocalMeasur
     assert {outcome.status for outcome in outcomes} == {Status.BUILD_ERROR}
     assert {outcome.message for outcome in outcomes} == {"ValueError: no such module"}
     with pytest.raises(Failed, match="no such module"):
-        measurer.judge(task, configurations(10), 1, 0.01)
+        measurer.judge(task, [Finalist(task, configurations(10)[0])], 1, 0.01)
     with pytest.raises(Failed, match="no such module"):
         measurer.time(task, configurations(10), 1, 0.01)
 

@@ -91,13 +91,6 @@ def test_samples_of_a_fast_kernel_last_long_enough(monkeypatch: pytest.MonkeyPat
     assert set(kernel.calls[2:]) == {200}
 
 
-def test_with_flushed_caches_every_run_is_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, steady(1e-5))
-    timing = time_candidate(kernel, math.inf, TimingPolicy(flush_cache=True))
-    assert set(kernel.calls) == {1}
-    assert len(timing.samples) == len(kernel.calls) - 1
-
-
 @settings(deadline=None)
 @given(
     cold=st.floats(1e-6, 10.0),

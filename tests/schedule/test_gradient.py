@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +80,39 @@ def test_the_budget_is_spent_to_the_last_trial(trials: int, count: int, batch: i
         scheduler.observe(following, plan, 1.0, exhausted=False)
     assert spent == trials
     assert len(seen) == min(count, trials)
+
+
+def rivals() -> tuple[Task, Task]:
+    """Two tasks that compute the same kernel."""
+    kernel = task("kernel")
+    return kernel, replace(kernel, name="other", key="other", computes=kernel.key)
+
+
+@pytest.mark.parametrize(("secs", "chances"), [(1.4, ScheduleParameters().chances), (2.0, 1)])
+def test_of_two_ways_to_compute_a_kernel_the_slower_is_given_up(secs: float, chances: int) -> None:
+    kernel, other = rivals()
+    scheduler = GradientScheduler([kernel, other], Budget(10_000), 10)
+    trials = {kernel.key: 0, other.key: 0}
+    while (following := scheduler.next()) is not None:
+        trials[following.key] += 1
+        best = 1.0 if following is other else secs
+        scheduler.observe(following, 10, best, exhausted=False)
+    assert trials[kernel.key] == chances
+    assert trials[other.key] > trials[kernel.key]
+
+
+def test_a_way_that_may_catch_up_gets_more_trials() -> None:
+    kernel, other = rivals()
+    scheduler = GradientScheduler([kernel, other], Budget(10_000), 10)
+    for mine, secs in ((kernel, 1.0), (other, 3.0), (kernel, 1.0), (other, 1.4)):
+        scheduler.observe(mine, 10, secs, exhausted=False)
+    assert scheduler.next() is other  # it gained more than it is behind
+
+
+def test_a_kernel_that_only_one_way_can_compute_goes_on() -> None:
+    kernel, other = rivals()
+    scheduler = GradientScheduler([kernel, other], Budget(10_000), 10)
+    for _ in range(3):
+        scheduler.observe(other, 10, math.inf, exhausted=False)
+    scheduler.observe(kernel, 10, 1.0, exhausted=False)
+    assert scheduler.next() is kernel

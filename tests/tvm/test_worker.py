@@ -93,12 +93,40 @@ def test_what_is_refused_has_no_ticket(worker: KernelWorker) -> None:
     assert worker._replayed == {}
 
 
-def test_caches_can_be_flushed(worker: KernelWorker) -> None:
+def test_weights_can_be_as_cold_as_in_a_network(worker: KernelWorker) -> None:
     [configuration] = some(worker, "dense", 1)
     ticket, _, _ = worker.replay("dense", configuration)
     worker.compile(ticket)
-    policy = TimingPolicy(flush_cache=True, max_samples=2)
+    policy = TimingPolicy(apart_bytes=10 * 48 * 32 * 4, max_samples=2)
     assert len(worker.run(ticket, math.inf, policy).samples) == 2
+    assert len(worker._inputs("dense")._copies[1]) == 9
+
+
+def addresses(sets: list[list[Any]], number: int) -> list[int]:
+    return [np.from_dlpack(mine[number]).ctypes.data for mine in sets]
+
+
+def test_runs_take_turns_with_weights_and_share_the_rest() -> None:
+    shapes = [((4, 8), "float32"), ((8, 16), "float32"), ((4, 16), "float32")]
+    inputs = Arguments(shapes, device_of(Target(HERE)), weights=(1,))
+    weights_bytes = 8 * 16 * 4
+    sets = inputs.turns(shapes, 4 * weights_bytes + 1)
+    assert len(sets) == len(set(addresses(sets, 1))) == 5
+    assert len(set(addresses(sets, 0))) == len(set(addresses(sets, 2))) == 1
+    values = {np.from_dlpack(mine[1]).tobytes() for mine in sets}
+    assert len(values) == 1
+    relaid = inputs.turns([shapes[0], ((2, 8, 8), "float32"), shapes[2]], 2 * weights_bytes)
+    assert [tuple(mine[1].shape) for mine in relaid] == [(2, 8, 8)] * 2
+    assert set(addresses(relaid, 1)) < set(addresses(sets, 1))  # the same memory again
+    assert len(inputs.turns(shapes, 0)) == 1
+    assert len(inputs.turns(shapes, 10**12)) == 64
+    padded = [shapes[0], ((9, 16), "float32"), shapes[2]]
+    assert {tuple(mine[1].shape) for mine in inputs.turns(padded, 10**4)} == {(9, 16)}
+
+
+def test_without_weights_there_is_nothing_to_take_turns_with() -> None:
+    shapes = [((4, 8), "float32"), ((4, 8), "float32")]
+    assert len(Arguments(shapes, device_of(Target(HERE))).turns(shapes, 10**6)) == 1
 
 
 def test_weights_come_in_the_layout_that_the_candidate_wants(worker: KernelWorker) -> None:
@@ -123,7 +151,7 @@ def test_a_single_run_and_many_agree(worker: KernelWorker) -> None:
     [configuration] = some(worker, "conv2d", 1)
     kernel = compile_candidate(space.replay(configuration).schedule.mod, space.target)
     inputs = Arguments(argument_shapes(space.module), device_of(space.target))
-    run = kernel.timer(inputs.views(kernel.shapes), flush=False)
+    run = kernel.timer([inputs.views(kernel.shapes)])
     single, many = min(run(1) for _ in range(50)), min(run(20) for _ in range(10))
     assert single == pytest.approx(many, rel=0.5)
 
@@ -133,7 +161,9 @@ def test_a_single_run_and_many_agree(worker: KernelWorker) -> None:
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_right_kernels_have_tiny_errors(worker: KernelWorker, name: str) -> None:
-    judged = worker.judge(name, some(worker, name, 3), rounds=2, round_secs=0.0005)
+    judged = worker.judge(
+        name, [(name, c) for c in some(worker, name, 3)], rounds=2, round_secs=0.0005
+    )
     assert len(judged) == 4
     assert judged[0].error == 0.0
     assert [kernel.message for kernel in judged] == [""] * 4
@@ -162,7 +192,7 @@ def test_a_wrong_kernel_has_a_large_error(
     wrong = TracedSpace(dense_with_a_wrong_column(), Target(HERE))
     [configuration] = wrong.design.configurations(wrong.design.sample(1, np.random.default_rng(0)))
     monkeypatch.setattr(worker._spaces["dense"], "replay", wrong.replay)
-    _, judged = worker.judge("dense", [configuration], rounds=1, round_secs=0.0005)
+    _, judged = worker.judge("dense", [("dense", configuration)], rounds=1, round_secs=0.0005)
     assert judged.error > 0.1
     assert judged.message == ""
 
@@ -170,7 +200,8 @@ def test_a_wrong_kernel_has_a_large_error(
 def test_a_finalists_failure_is_its_own(worker: KernelWorker) -> None:
     [right] = some(worker, "dense", 1)
     impossible = Configuration(77, ())
-    judged = worker.judge("dense", [impossible, right], rounds=1, round_secs=0.0005)
+    finalists = [("dense", impossible), ("dense", right)]
+    judged = worker.judge("dense", finalists, rounds=1, round_secs=0.0005)
     assert [kernel.message.partition(":")[0] for kernel in judged] == ["", "RejectedError", ""]
     assert judged[1].error is None
     assert judged[1].samples == ()

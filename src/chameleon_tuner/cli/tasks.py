@@ -26,13 +26,15 @@ def tasks(model: str, target: str, shapes: Sequence[str], as_json: bool) -> None
 
     For every one its name, the shapes of its arguments, the floating-point operations of one
     call, the calls of it in the network, and its design space: how many configurations in how
-    many sketches. Needs no device of the target.
+    many sketches, of how many algorithms. Needs no device of the target.
     """
+    from chameleon_tuner.task import by_kernel
+
     given = parse_shapes(shapes)
     with NativeMessages():
-        found = _extract(model, target, given)
+        found = list(by_kernel(_extract(model, target, given)).values())
     if as_json:
-        click.echo(json.dumps([_plain(task) for task in found], indent=2))
+        click.echo(json.dumps([_plain(mine) for mine in found], indent=2))
     else:
         _print_table(found)
 
@@ -43,17 +45,20 @@ def _extract(model: str, target: str, shapes: dict[str, tuple[int, ...]]) -> Seq
 
     threads = usable_cores()
     resolved = targets.resolve_target(target, threads)
-    return prepare.prepare(frontend.import_model(model, shapes), resolved, threads).tasks
+    program = frontend.import_model(model, shapes)
+    return prepare.prepare(program, resolved, threads, winograd=True).tasks
 
 
-def _plain(task: Task) -> dict[str, Any]:
+def _plain(mine: Sequence[Task]) -> dict[str, Any]:
+    task = mine[0]
     return {
         "name": task.name,
         "arguments": list(task.arguments),
         "flops": task.flops,
         "weight": task.weight,
-        "space": task.space.count,
-        "sketches": len(task.space.sketches),
+        "space": sum(other.space.count for other in mine),
+        "sketches": sum(len(other.space.sketches) for other in mine),
+        "algorithms": [other.algorithm for other in mine],
     }
 
 
@@ -65,7 +70,7 @@ def _arguments(each: Sequence[str]) -> str:
     return f"{', '.join(argument.rpartition(' ')[0] for argument in each)} {dtypes.pop()}"
 
 
-def _print_table(found: Sequence[Task]) -> None:
+def _print_table(found: Sequence[Sequence[Task]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -74,16 +79,17 @@ def _print_table(found: Sequence[Task]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task", no_wrap=True)
     table.add_column("arguments, the output last", overflow="fold")
-    for title in ("FLOP", "calls", "space", "sketches"):
+    for title in ("FLOP", "calls", "space", "sketches", "algorithms"):
         table.add_column(title, justify="right", no_wrap=True)
-    for task in sorted(found, key=lambda task: -task.weight * task.flops):
-        numbers = (quantity(task.flops), task.weight, size(task.space.count))
-        sketches = len(task.space.sketches)
-        arguments = _arguments(task.arguments)
-        table.add_row(task.name, arguments, *map(str, numbers), str(sketches))
+    for mine in sorted(found, key=lambda mine: -mine[0].weight * mine[0].flops):
+        task, plain = mine[0], _plain(mine)
+        numbers = (quantity(task.flops), task.weight, size(plain["space"]), plain["sketches"])
+        algorithms = len(plain["algorithms"])
+        table.add_row(task.name, _arguments(task.arguments), *map(str, numbers), str(algorithms))
     # A file or a pipe gets every row on one line.
     width = None if sys.stdout.isatty() else 10_000
     Console(width=width, highlight=False).print(table)
-    work = sum(task.weight * task.flops for task in found)
-    calls = sum(task.weight for task in found)
+    kernels = [mine[0] for mine in found]
+    work = sum(task.weight * task.flops for task in kernels)
+    calls = sum(task.weight for task in kernels)
     click.echo(f"{plural(len(found), 'task')}, {plural(calls, 'call')}, {quantity(work)}FLOP")

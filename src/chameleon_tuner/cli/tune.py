@@ -36,6 +36,12 @@ SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
 @click.option("--sampler", metavar="NAME", help=f"In place of the recipe's: {SAMPLERS}.")
 @target_option
 @shape_option
+@click.option(
+    "--winograd/--no-winograd",
+    default=True,
+    help="Whether 3x3 convolutions may be computed by Winograd's filtering where it is faster; "
+    "it rounds otherwise, by 1e-5 of the largest output.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Show nothing but errors.")
 def tune(model: str, out: str, shapes: Sequence[str], quiet: bool, **chosen: Any) -> None:
     """Tune MODEL, an ONNX file, for this machine.

@@ -16,7 +16,7 @@ from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.measure.worker import Request, Worker
 from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import Finalist, Task
 
 Known = Callable[[Task, str], Outcome | None]
 """The outcome of a structural hash of a task that was measured before, if there is one."""
@@ -55,6 +55,7 @@ class LocalMeasurer:
 
     Attributes:
         known: as given; may be set later.
+        policy: as given.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class LocalMeasurer:
         clock: Stopwatch | None = None,
     ) -> None:
         self._pool, self.known = pool, known
-        self._policy, self._timeouts = policy or TimingPolicy(), timeouts or Timeouts()
+        self.policy, self._timeouts = policy or TimingPolicy(), timeouts or Timeouts()
         self._lock, self._clock = lock or MachineLock(), clock or Stopwatch()
 
     def measure(
@@ -91,19 +92,22 @@ class LocalMeasurer:
     def judge(
         self,
         task: Task,
-        configurations: Sequence[Configuration],
+        finalists: Sequence[Finalist],
         rounds: int,
         round_secs: float,
         tolerance: float = -1.0,
     ) -> Any:
-        """Compare finalists with the untuned kernel in one worker; see `KernelWorker.judge`.
+        """Compare finalists with a task's untuned kernel in one worker; see `KernelWorker.judge`.
 
         Raises:
             Failed: the worker died of it, or it took too long.
             MeasurementError: the pool cannot go on.
         """
-        arguments = (task.key, list(configurations), rounds, round_secs, tolerance)
-        return self._run_alone(task, Request("judge", arguments, self._timeouts.judge))
+        candidates = [(finalist.task.key, finalist.configuration) for finalist in finalists]
+        apart_bytes = self.policy.apart_bytes
+        arguments = (task.key, candidates, rounds, round_secs, tolerance, apart_bytes)
+        tasks = [task, *(finalist.task for finalist in finalists)]
+        return self._run_alone(tasks, Request("judge", arguments, self._timeouts.judge))
 
     def time(
         self,
@@ -122,15 +126,16 @@ class LocalMeasurer:
         share_secs = limits.replay + limits.compile + rounds * round_secs
         timeout_secs = limits.judge + len(configurations) * share_secs
         arguments = (task.key, list(configurations), rounds, round_secs)
-        return self._run_alone(task, Request("time", arguments, timeout_secs))
+        return self._run_alone([task], Request("time", arguments, timeout_secs))
 
-    def _run_alone(self, task: Task, request: Request) -> Any:
-        """A request about a task to one worker that has the machine to itself."""
+    def _run_alone(self, tasks: Sequence[Task], request: Request) -> Any:
+        """A request about tasks to one worker that has the machine to itself."""
         self._pool.replenish()
         worker = self._pool.workers[0]
         with self._clock.timing("run"), self._lock.running():
-            for loading in self._loading(task, worker):
-                self._pool.call(worker, loading)
+            for task in tasks:
+                for loading in self._loading(task, worker):
+                    self._pool.call(worker, loading)
             return self._pool.call(worker, request)
 
     # -- building
@@ -188,7 +193,7 @@ class LocalMeasurer:
         return incumbent_secs
 
     def _run_one(self, candidate: Candidate, built: Built, incumbent_secs: float) -> None:
-        arguments = (built.ticket, incumbent_secs, self._policy)
+        arguments = (built.ticket, incumbent_secs, self.policy)
         begin = time.perf_counter()
         try:
             request = Request("run", arguments, self._timeouts.run)

@@ -26,8 +26,8 @@ class TimingPolicy:
         max_samples: of a contender.
         relative_error: a contender stops when the standard error of its mean is below this.
         budget_secs: a contender stops when its timed runs add up to so much.
-        flush_cache: whether caches are flushed before each run; warm by default. A timed run is
-            a single one then.
+        apart_bytes: of weights that are read between two runs of the kernel: its own are as cold
+            then as in a network that has so many. 0 leaves them warm.
     """
 
     slow_factor: float = 1.25
@@ -38,7 +38,7 @@ class TimingPolicy:
     max_samples: int = 12
     relative_error: float = 0.01
     budget_secs: float = 0.1
-    flush_cache: bool = False
+    apart_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def time_candidate(
     if cold > max(policy.hopeless_factor * incumbent_secs, policy.hopeless_secs):
         return Timing((cold,), True, time.perf_counter() - begin)
     samples = [run(1)]
-    number = 1 if policy.flush_cache else math.ceil(policy.sample_secs / max(samples[0], 1e-7))
+    number = math.ceil(policy.sample_secs / max(samples[0], 1e-7))
     if number > 1:
         samples = [run(number)]
     while not _enough(samples, number, incumbent_secs, policy):

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from chameleon_tuner.measure.outcome import Outcome, Status
 from chameleon_tuner.schedule import GradientScheduler
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import Task, by_kernel
 
 _RAN = (Status.OK, Status.CENSORED)
 
 
 @dataclass
 class Row:
-    """A task and what became of its trials.
+    """A kernel and what became of its trials.
 
     Attributes:
-        task: the task.
+        task: its own task; those that compute it in another way have no row.
         trials: measured, failures included.
         failed: of these.
         best_secs: of its fastest kernel; infinite before there is one.
@@ -69,7 +69,8 @@ class Board:
         recorded: int,
         clock: Stopwatch,
     ) -> None:
-        by_work = sorted(tasks, key=lambda task: -task.weight * task.flops)
+        kernels = [mine[0] for mine in by_kernel(tasks).values()]
+        by_work = sorted(kernels, key=lambda task: -task.weight * task.flops)
         self._rows = {task.key: Row(task) for task in by_work}
         self._scheduler, self._clock = scheduler, clock
         self.recorded, self.trials = recorded, 0
@@ -78,10 +79,10 @@ class Board:
 
     def add(self, task: Task, outcomes: Sequence[Outcome], best_secs: float) -> Row:
         """Take in a batch; the task's row."""
-        row = self._rows[task.key]
+        row = self._rows[task.kernel]
         row.trials += len(outcomes)
         row.failed += failures(outcomes)
-        row.best_secs = best_secs
+        row.best_secs = min(row.best_secs, best_secs)
         if self._fresh_begin is None and self.trials + len(outcomes) > self.recorded:
             self._fresh_begin = self.trials, self._batch_end_secs
         self.trials += len(outcomes)

@@ -13,7 +13,7 @@ from chameleon_tuner.report.numbers import microseconds, plural
 from chameleon_tuner.result import Result
 from chameleon_tuner.schedule import GradientScheduler
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import Task, by_kernel
 
 
 class Lines:
@@ -33,7 +33,8 @@ class Lines:
     ) -> None:
         """See `Progress.begin`."""
         self._board = board = Board(tasks, scheduler, recorded, self._clock)
-        self._say(f"{model}: {plural(len(tasks), 'task')}, at most {plural(board.total, 'trial')}")
+        kernels = plural(len(by_kernel(tasks)), "task")
+        self._say(f"{model}: {kernels}, at most {plural(board.total, 'trial')}")
         if recorded:
             self._say(f"resuming: {plural(recorded, 'trial')} in the records, not measured again")
 
@@ -41,12 +42,13 @@ class Lines:
         """See `Observer.batch_done`. What was only recalled is not worth a line."""
         if self._board is None:
             return
-        row = self._board.add(task, outcomes, search.history.best_secs)
+        best_secs = search.history.best_secs
+        self._board.add(task, outcomes, best_secs)
         if self._board.recalling:
             return
         self._say(
             f"{task.name}: {plural(len(outcomes), 'trial')} ({failures(outcomes)} failed), "
-            f"best {microseconds(row.best_secs)} us, {self._board.trials}/{self._board.total}"
+            f"best {microseconds(best_secs)} us, {self._board.trials}/{self._board.total}"
         )
 
     def finishing(self, compared: int, tasks: int) -> None:

@@ -13,7 +13,10 @@ from chameleon_tuner.report.sections import markdown_table
 from chameleon_tuner.report.snippet import snippet
 from chameleon_tuner.result import REPORT, Result, TaskResult
 
-_NUMBERS = ("calls", "untuned us", "tuned us", "speed-up", "GFLOP/s", "trials", "share")
+_NUMBERS = (
+    *("algorithm", "calls", "untuned us", "tuned us"),
+    *("speed-up", "GFLOP/s", "trials", "share"),
+)
 
 
 def write_report(result: Result) -> None:
@@ -38,7 +41,8 @@ def _page(result: Result) -> Iterator[str]:
 def _tasks(result: Result) -> Iterator[str]:
     total_us = math.fsum(task.weight * task.best_us for task in result.tasks)
     yield from ("## Kernels", "")
-    yield from ("Times are of one call; the share is of the time of all kernels' calls, tuned.", "")
+    yield "Times are of one call; the share is of the time of all kernels' calls, tuned. GFLOP/s"
+    yield from ("counts the operations of the direct algorithm, whichever is used.", "")
     yield from markdown_table(
         ("task", *_NUMBERS), [_task_cells(task, total_us) for task in by_time(result)]
     )
@@ -49,6 +53,7 @@ def _task_cells(task: TaskResult, total_us: float) -> list[str]:
     kept = task.configuration is None
     return [
         f"`{task.name}`",
+        task.algorithm,
         f"{task.weight}",
         significant(task.untuned_us),
         "untuned" if kept else significant(task.best_us),

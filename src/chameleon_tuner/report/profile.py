@@ -75,6 +75,8 @@ def notes(found: Profile) -> list[str]:
         f"copy: {significant(limits.gbytes)} GB/s, read and written, of what fits no cache",
         "isolated: repeated by itself, on what it left in the caches, medians of "
         f"{ISOLATED_ROUNDS} rounds; GB/s counts every argument once and in full",
+        "GFLOP/s counts the operations of direct convolutions: above the peak where the kernel is "
+        "another algorithm's",
         *([] if computing else ["operations are not known: tune the model again for GFLOP/s"]),
     ]
 

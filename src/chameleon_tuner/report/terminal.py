@@ -22,7 +22,7 @@ from chameleon_tuner.report.numbers import gflops, microseconds, percent, plural
 from chameleon_tuner.result import Result
 from chameleon_tuner.schedule import GradientScheduler
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import Task, by_kernel
 
 _AROUND_ROWS = 7
 """Lines of the display that are not rows of the table: title, head, `more`, bar, blanks."""
@@ -89,7 +89,7 @@ class LiveTable:
     ) -> None:
         """See `Progress.begin`."""
         self._board = Board(tasks, scheduler, recorded, self._clock)
-        self._title = f"{model}: {plural(len(tasks), 'task')}"
+        self._title = f"{model}: {plural(len(by_kernel(tasks)), 'task')}"
         if recorded:
             self._title += f"; resuming, {plural(recorded, 'trial')} recorded"
         self._searching, self._doing = True, ""

@@ -22,6 +22,10 @@ class ScheduleParameters:
         patience: batches without any gain above `resolution`, after which a task is done.
         resolution: relative gain that counts; the noise of two timings of the same kernel.
         hopeless: batches without a single kernel that runs, after which a task is given up.
+        chances: batches that a task has before it is given up for another that computes the same,
+            unless it is out of `reach`.
+        reach: times as long as the other's kernel takes, from where a second batch is not
+            expected to bring it back: the first one of a convolution is within 1.4 of its best.
     """
 
     window: int = 3
@@ -29,6 +33,8 @@ class ScheduleParameters:
     patience: int = 6
     resolution: float = 0.01
     hopeless: int = 3
+    chances: int = 2
+    reach: float = 1.5
 
 
 @dataclass
@@ -47,18 +53,32 @@ class Standing:
     best_secs: list[float] = field(default_factory=list)
     exhausted: bool = False
 
-    def gain_per_trial(self, parameters: ScheduleParameters, batch: int) -> float:
-        """Expected seconds that the network gains by one more trial."""
-        if not self.best_secs:
-            return math.inf
-        best = self.best_secs[-1]
+    @property
+    def fastest_secs(self) -> float:
+        """So far; infinite where nothing ran."""
+        return self.best_secs[-1] if self.best_secs else math.inf
+
+    def gain_per_trial(
+        self, parameters: ScheduleParameters, batch: int, incumbent_secs: float
+    ) -> float:
+        """Expected seconds that the network gains by one more trial.
+
+        Args:
+            parameters: how it is estimated.
+            batch: trials that come next.
+            incumbent_secs: of the fastest kernel of all tasks that compute the same.
+        """
+        best = self.fastest_secs
         if math.isinf(best):
             return math.inf
         before = self.best_secs[max(0, len(self.best_secs) - 1 - parameters.window)]
         steps = min(parameters.window, len(self.best_secs) - 1)
         recent = (before - best) / (steps * batch) if steps and math.isfinite(before) else 0.0
         outlook = parameters.optimism * best / max(self.trials, 1)
-        return self.task.weight * max(recent, outlook)
+        behind = (best - incumbent_secs) / batch
+        if len(self.best_secs) < parameters.chances and best < parameters.reach * incumbent_secs:
+            behind = 0.0
+        return self.task.weight * max(0.0, max(recent, outlook) - behind)
 
     def done(self, parameters: ScheduleParameters) -> bool:
         """Whether more trials are not expected to pay."""
@@ -75,7 +95,9 @@ class Standing:
 class GradientScheduler:
     """Every task once, heaviest first; then the one whose next trials gain the network most.
 
-    Ends when the budget is spent or every task has reached a plateau.
+    Ends when the budget is spent or every task has reached a plateau. Of tasks that compute the
+    same kernel the network needs the fastest: one that is not expected to catch up in a batch
+    is over.
 
     Args:
         tasks: of one network.
@@ -105,11 +127,18 @@ class GradientScheduler:
         """The next task, or None when the search is over."""
         if self.trials_left() <= 0 or self._budget.out_of_time():
             return None
-        open_ = [s for s in self.standings.values() if not s.done(self._parameters)]
-        if not open_:
-            return None
-        gains = [standing.gain_per_trial(self._parameters, self.batch) for standing in open_]
-        return open_[gains.index(max(gains))].task
+        gains = {
+            key: standing.gain_per_trial(self._parameters, self.batch, self._incumbent(standing))
+            for key, standing in self.standings.items()
+            if not standing.done(self._parameters)
+        }
+        best = max(gains, key=lambda key: gains[key], default=None)
+        return self.standings[best].task if best is not None and gains[best] > 0 else None
+
+    def _incumbent(self, standing: Standing) -> float:
+        """Seconds of the fastest kernel that computes what a task does."""
+        kernel = standing.task.kernel
+        return min(s.fastest_secs for s in self.standings.values() if s.task.kernel == kernel)
 
     def trials_left(self) -> int:
         """How many trials the budget still has."""

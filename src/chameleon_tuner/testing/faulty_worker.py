@@ -124,9 +124,13 @@ class FaultyWorker(ModelWorker):
         return super().run(ticket, incumbent_secs, policy)
 
     def _contestant(
-        self, key: str, configuration: Configuration | ForeignTrace, build: Build
+        self,
+        key: str,
+        configuration: Configuration | ForeignTrace,
+        build: Build,
+        apart_bytes: int = 0,
     ) -> Contestant:
-        honest = super()._contestant(key, configuration, build)
+        honest = super()._contestant(key, configuration, build, apart_bytes)
         timer = honest.timer
         if timer is None or isinstance(configuration, ForeignTrace):
             return honest

@@ -9,34 +9,38 @@ from pathlib import Path
 import tvm
 
 from chameleon_tuner.errors import OutputError
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.task import Finalist
+from chameleon_tuner.tvm.alternatives import apply_winners
 from chameleon_tuner.tvm.database import RECORDS, WORKLOADS, export_database
 from chameleon_tuner.tvm.deploy import LIBRARY, Manifest, weights_path
-from chameleon_tuner.tvm.lower import Compiled, apply_winners, finish, untuned
+from chameleon_tuner.tvm.lower import Compiled, finish, untuned
 from chameleon_tuner.tvm.prepare import Network
 
 UNTUNED = "untuned.so"
 
 
 def build_libraries(
-    network: Network, winners: Mapping[str, tuple[Configuration, float]], folder: Path
+    network: Network, winners: Mapping[str, tuple[Finalist, float]], folder: Path
 ) -> None:
     """Write the tuned library, its manifest, the untuned library and the winners' database.
 
     Args:
         network: what was tuned.
-        winners: configuration and seconds, by key of the task.
+        winners: what is deployed and its seconds, by key of the kernel.
         folder: exists.
 
     Raises:
         OutputError: it cannot be written.
     """
-    schedules = {key: configuration for key, (configuration, _) in winners.items()}
-    tuned = finish(apply_winners(network.lowered, network.spaces, schedules), network.target)
+    chosen = {key: winner for key, (winner, _) in winners.items()}
+    tuned = finish(
+        apply_winners(network.lowered, network.alternatives, network.spaces, chosen),
+        network.target,
+    )
     _export(tuned, folder / LIBRARY)
     _export(untuned(network.program.module, network.target), folder / UNTUNED)
     Manifest.of(network.program, network.target, network.threads).write(folder)
-    export_database(folder, network.spaces, winners)
+    export_database(folder, network.spaces, list(winners.values()))
 
 
 def keep_untuned(folder: Path) -> None:

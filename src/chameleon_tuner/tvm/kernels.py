@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import time
 import zlib
@@ -21,7 +22,8 @@ from chameleon_tuner.tvm.lean import lean_lowering
 Shape = tuple[tuple[int, ...], str]
 """Shape and dtype of an argument."""
 
-FLUSH_BYTES = 64 * 2**20
+_MOST_TURNS = 64
+"""Copies of weights; what needs more of them to be cold is small."""
 
 
 def device_of(target: Target) -> Any:
@@ -42,6 +44,12 @@ def launchable(module: IRModule, target: Target) -> IRModule:
     rules = [gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()]
     with target:
         return dlight.ApplyDefaultSchedule(*rules)(module)
+
+
+def weights_of(function: Any) -> tuple[int, ...]:
+    """Numbers of the arguments of a kernel that are weights: those that may be laid out anew."""
+    attributes = function.attrs or {}
+    return tuple(int(number) for number in attributes.get("layout_free_buffers", ()))
 
 
 def argument_shapes(module: IRModule, *, rewritten: bool = True) -> list[Shape]:
@@ -75,26 +83,30 @@ class Kernel:
         self._function(*arguments)
         self._device.sync()
 
-    def timer(self, arguments: Sequence[Any], *, flush: bool) -> Callable[[int], float]:
+    def timer(self, arguments: Sequence[Sequence[Any]]) -> Callable[[int], float]:
         """A function that runs the kernel so many times and gives the seconds of one run.
 
         TVM's evaluator runs the kernel once more than it is told and takes 0.5 ms to be made, so a
         single run is timed here; what a call from Python adds to it was 0.5 us.
+
+        Args:
+            arguments: that runs take turns with, as `Arguments.turns` has them.
         """
+        turns = itertools.cycle(arguments)
 
         @functools.cache
         def evaluator(number: int) -> Any:
-            flushed = FLUSH_BYTES if flush else 0
-            return self._executable.mod.time_evaluator(
-                "main", self._device, number=number, cache_flush_bytes=flushed
-            )
+            return self._executable.mod.time_evaluator("main", self._device, number=number)
 
         def run(number: int) -> float:
-            if number > 1 or flush:
-                return float(evaluator(number)(*arguments).mean)
+            if number > 1 and len(arguments) == 1:
+                return float(evaluator(number)(*arguments[0]).mean)
+            each = [next(turns) for _ in range(number)]
             begin = time.perf_counter()
-            self(*arguments)
-            return time.perf_counter() - begin
+            for mine in each:
+                self._function(*mine)
+            self._device.sync()
+            return (time.perf_counter() - begin) / number
 
         return run
 
@@ -122,11 +134,22 @@ def compile_as_is(module: IRModule, target: Target) -> Kernel:
 
 
 class Arguments:
-    """Random inputs of one task; a candidate's re-laid-out weights are views of the same bytes."""
+    """Random inputs of one task; a candidate's re-laid-out weights are views of the same bytes.
 
-    def __init__(self, shapes: Sequence[Shape], device: Any, seed: int = 0) -> None:
+    Args:
+        shapes: of the task's arguments.
+        device: where they are.
+        weights: numbers of those that every call in a network has of its own.
+        seed: of their values.
+    """
+
+    def __init__(
+        self, shapes: Sequence[Shape], device: Any, weights: Sequence[int] = (), seed: int = 0
+    ) -> None:
         self._device, self._rng = device, np.random.default_rng(seed)
+        self._weights = tuple(weights)
         self._flat = [self._random(shape, dtype) for shape, dtype in shapes]
+        self._copies: dict[int, list[Any]] = {number: [] for number in self._weights}
 
     def views(self, shapes: Sequence[Shape]) -> list[Any]:
         """One tensor for each of a candidate's arguments.
@@ -136,13 +159,51 @@ class Arguments:
         for number, (shape, dtype) in enumerate(shapes):
             if math.prod(shape) > math.prod(self._flat[number].shape):
                 self._flat[number] = self._random(shape, dtype)
+                self._copies[number] = []
         return [
             flat._create_view(shape) for flat, (shape, _) in zip(self._flat, shapes, strict=True)
         ]
 
+    def turns(self, shapes: Sequence[Shape], apart_bytes: int) -> list[list[Any]]:
+        """Arguments that runs take turns with: each has weights of its own, all else is shared.
+
+        Args:
+            shapes: of a candidate's arguments.
+            apart_bytes: of weights that are read between two runs on the same; none where it is 0.
+        """
+        first = self.views(shapes)
+        own_bytes = sum(_bytes(shapes[number]) for number in self._weights)
+        count = math.ceil(apart_bytes / own_bytes) if own_bytes else 1
+        sets = [first]
+        for turn in range(1, min(count, _MOST_TURNS)):
+            mine = list(first)
+            for number in self._weights:
+                mine[number] = self._copy(number, turn)._create_view(shapes[number][0])
+            sets.append(mine)
+        # Else every candidate would begin with what the one before it has left in the caches.
+        return [sets[turn] for turn in self._rng.permutation(len(sets))]
+
+    def _copy(self, number: int, turn: int) -> Any:
+        copies, original = self._copies[number], self._flat[number]
+        while len(copies) < turn:
+            copies.append(tvm.runtime.empty(original.shape, original.dtype, self._device))
+            original.copyto(copies[-1])
+        return copies[turn - 1]
+
     def _random(self, shape: tuple[int, ...], dtype: str) -> Any:
         host = random_array((math.prod(shape),), dtype, self._rng)
         return tvm.runtime.tensor(host, device=self._device)
+
+
+def weights_bytes(module: IRModule) -> int:
+    """Of a kernel's weights, as the network has them."""
+    shapes = argument_shapes(module, rewritten=False)
+    return sum(_bytes(shapes[number]) for number in weights_of(module["main"]))
+
+
+def _bytes(shape: Shape) -> int:
+    extents, dtype = shape
+    return math.prod(extents) * np.dtype(dtype).itemsize
 
 
 def random_array(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Any:

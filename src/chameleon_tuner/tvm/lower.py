@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,22 @@ CPU_LAYOUTS = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
 """Convolutions with channels innermost vectorise: measured 1.3 times faster than NCHW."""
 
 
-def lower(module: IRModule, target: Target) -> IRModule:
+PATTERN = "fuses_as"
+"""Attribute of a function that an operator was made of: the operator pattern that TVM would find,
+were the function as simple as the operator."""
+
+
+def lower(
+    module: IRModule, target: Target, legalizers: Mapping[str, Callable[..., Any]] | None = None
+) -> IRModule:
     """Fuse a model into kernels, each a PrimFunc, with weights free to be re-laid-out.
 
     `main` keeps its signature: what a layout change needs at the ends is part of the module.
+
+    Args:
+        module: as imported.
+        target: what it is lowered for.
+        legalizers: of operators that do not become what TVM makes of them.
     """
     layout = [] if is_gpu(target) else [transform.ConvertLayout(CPU_LAYOUTS)]
     imported = [
@@ -36,8 +48,9 @@ def lower(module: IRModule, target: Target) -> IRModule:
         transform.CanonicalizeBindings(),
     ]
     passes = [
-        transform.LegalizeOps(),
+        transform.LegalizeOps(legalizers),
         transform.AnnotateTIROpPattern(),
+        _KnownPatterns(),
         transform.FoldConstant(),
         transform.FuseOps(),
         transform.FuseTIR(),
@@ -51,6 +64,30 @@ def lower(module: IRModule, target: Target) -> IRModule:
         return tvm.transform.Sequential(passes)(module)
 
 
+@tvm.transform.module_pass(opt_level=0)
+class _KnownPatterns:
+    """Corrects the patterns of functions that have a `PATTERN`."""
+
+    def transform_module(self, module: IRModule, context: Any) -> IRModule:
+        """The module with the patterns that are known."""
+        functions = {
+            variable: function.with_attr("op_pattern", function.attrs[PATTERN]).without_attr(
+                PATTERN
+            )
+            if isinstance(function, tvm.tirx.PrimFunc) and PATTERN in (function.attrs or {})
+            else function
+            for variable, function in module.functions.items()
+        }
+        return IRModule(functions, attrs=module.attrs)
+
+
+def _with_known_pattern(function: Any) -> Any:
+    attributes = function.attrs or {}
+    if PATTERN not in attributes:
+        return function
+    return function.with_attr("op_pattern", attributes[PATTERN]).without_attr(PATTERN)
+
+
 def normalized(function: Any) -> IRModule:
     """A PrimFunc as the module of a task: alone, named `main`."""
     return meta_schedule.tune_context._normalize_mod(function)
@@ -61,27 +98,8 @@ def key_of(module: IRModule) -> str:
     return str(meta_schedule.utils.shash2hex(module))
 
 
-def apply_winners(
-    lowered: IRModule, spaces: Mapping[str, TracedSpace], winners: Mapping[str, Configuration]
-) -> IRModule:
-    """Put the winning schedules into a lowered module.
-
-    Args:
-        lowered: from `lower`.
-        spaces: of its tasks, by key.
-        winners: by key of the task; kernels without a winner stay unscheduled.
-    """
-    updated = {}
-    for variable, function in lowered.functions.items():
-        if isinstance(function, tvm.tirx.PrimFunc):
-            key = key_of(normalized(function))
-            if key in winners:
-                function = _scheduled(function, spaces[key], winners[key])
-        updated[variable] = function
-    return IRModule(updated, attrs=lowered.attrs)
-
-
-def _scheduled(function: Any, space: TracedSpace, winner: Configuration) -> Any:
+def scheduled(function: Any, space: TracedSpace, winner: Configuration) -> Any:
+    """A kernel of a lowered module with the schedule of a configuration."""
     tuned = space.replay(winner).schedule.mod["main"]
     for name, value in function.attrs.items():
         tuned = tuned.with_attr(name, value)
@@ -105,7 +123,7 @@ def finish(module: IRModule, target: Target) -> Compiled:
     """Fold re-laid-out weights, plan the memory and compile.
 
     Args:
-        module: from `apply_winners`, or from `lower` for the untuned kernels.
+        module: with the winners' schedules, or from `lower` for the untuned kernels.
         target: what it is compiled for.
     """
     passes = [

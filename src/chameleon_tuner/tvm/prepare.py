@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tvm.ir import IRModule
 from tvm.target import Target
 
 from chameleon_tuner.errors import TargetError
 from chameleon_tuner.task import Task
+from chameleon_tuner.tvm.alternatives import alternatives_of
 from chameleon_tuner.tvm.frontend import Program
-from chameleon_tuner.tvm.kernels import device_of
+from chameleon_tuner.tvm.kernels import device_of, weights_bytes
 from chameleon_tuner.tvm.lower import lower
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import extract_tasks
@@ -27,7 +29,8 @@ class Network:
         target: what it is tuned for.
         threads: that kernels are tuned with.
         lowered: its kernels, fused; none is scheduled.
-        tasks: the distinct ones.
+        alternatives: other functions for them, by their names.
+        tasks: the distinct ones, and those of the alternatives.
         spaces: their traces, by the tasks' keys.
     """
 
@@ -35,8 +38,15 @@ class Network:
     target: Target
     threads: int
     lowered: IRModule = field(repr=False)
+    alternatives: Mapping[str, Sequence[Any]] = field(repr=False)
     tasks: Sequence[Task] = field(repr=False)
     spaces: Mapping[str, TracedSpace] = field(repr=False)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all weights that a call of the network reads, as they are in the model."""
+        kernels = (task for task in self.tasks if not task.computes)
+        return sum(task.weight * weights_bytes(self.spaces[task.key].module) for task in kernels)
 
 
 def open_target(text: str, threads: int) -> Target:
@@ -54,7 +64,17 @@ def open_target(text: str, threads: int) -> Target:
     return target
 
 
-def prepare(program: Program, target: Target, threads: int) -> Network:
-    """Lower a program and extract its tasks."""
+def prepare(program: Program, target: Target, threads: int, *, winograd: bool = False) -> Network:
+    """Lower a program and extract its tasks.
+
+    Args:
+        program: a model.
+        target: what it is tuned for.
+        threads: that kernels are tuned with.
+        winograd: whether there are tasks that compute 3x3 convolutions by minimal filtering,
+            beside those of the convolutions as they are.
+    """
     lowered = lower(program.module, target)
-    return Network(program, target, threads, lowered, *extract_tasks(lowered, target))
+    alternatives = alternatives_of(program.module, target, lowered) if winograd else {}
+    tasks, spaces = extract_tasks(lowered, target, alternatives)
+    return Network(program, target, threads, lowered, alternatives, tasks, spaces)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import tvm
 from tvm.ir import IRModule
@@ -11,6 +14,7 @@ from tvm.s_tir.analysis import estimate_tir_flops
 from tvm.target import Target
 
 from chameleon_tuner.task import Task
+from chameleon_tuner.tvm.alternatives import Winograd, alternative_name
 from chameleon_tuner.tvm.kernels import argument_shapes
 from chameleon_tuner.tvm.lower import key_of, normalized
 from chameleon_tuner.tvm.targets import as_json
@@ -20,10 +24,17 @@ _SPLIT = "_prepacked"
 """What `SplitLayoutRewritePreproc` appends."""
 
 
-def extract_tasks(lowered: IRModule, target: Target) -> tuple[list[Task], dict[str, TracedSpace]]:
+def extract_tasks(
+    lowered: IRModule, target: Target, alternatives: Mapping[str, Sequence[Any]] | None = None
+) -> tuple[list[Task], dict[str, TracedSpace]]:
     """Every distinct kernel of a module from `lower`, and their spaces by the tasks' keys.
 
     Identical kernels are one task; its weight counts their calls.
+
+    Args:
+        lowered: its kernels.
+        target: what it was lowered for.
+        alternatives: from `alternatives_of`; each becomes a task beside its kernel's.
     """
     found: dict[str, tuple[str, IRModule, int]] = {}
     for extracted in meta_schedule.relax_integration.extract_tasks(lowered, target):
@@ -38,7 +49,36 @@ def extract_tasks(lowered: IRModule, target: Target) -> tuple[list[Task], dict[s
         names[name] += 1
         unique = name if names[name] == 1 else f"{name}_{names[name]}"
         tasks.append(_task(unique, key, spaces[key], weight))
-    return tasks, spaces
+    others = _alternatives(tasks, lowered, target, alternatives or {})
+    spaces |= {task.key: space for task, space in others}
+    return [*tasks, *(task for task, _ in others)], spaces
+
+
+def _alternatives(
+    tasks: Sequence[Task],
+    lowered: IRModule,
+    target: Target,
+    alternatives: Mapping[str, Sequence[Any]],
+) -> list[tuple[Task, TracedSpace]]:
+    """Tasks that compute kernels in other ways; those that TVM has no space for are left out."""
+    kernels = {task.key: task for task in tasks}
+    found: dict[str, tuple[Task, TracedSpace]] = {}
+    for name, functions in alternatives.items():
+        kernel = kernels[key_of(normalized(lowered[name]))]
+        for function in functions:
+            module, way = normalized(function), Winograd.of(function)
+            key = key_of(module)
+            if key in found or way is None:
+                continue
+            try:
+                space = TracedSpace(module, target)
+            except (ValueError, RuntimeError):  # what follows the convolution has another shape
+                continue
+            suffix = way.name.replace(" ", "")
+            task = _task(f"{kernel.name}.{suffix}", key, space, kernel.weight)
+            task = replace(task, flops=kernel.flops, algorithm=way.name, computes=kernel.key)
+            found[key] = task, space
+    return list(found.values())
 
 
 def kernel_names(lowered: IRModule) -> dict[str, list[str]]:
@@ -50,7 +90,8 @@ def kernel_names(lowered: IRModule) -> dict[str, list[str]]:
     for variable, function in lowered.functions.items():
         if isinstance(function, tvm.tirx.PrimFunc):
             mine = names.setdefault(key_of(normalized(function)), [])
-            mine += [variable.name_hint, f"{variable.name_hint}{_SPLIT}"]
+            for name in (variable.name_hint, alternative_name(variable.name_hint)):
+                mine += [name, f"{name}{_SPLIT}"]
     return names
 
 

@@ -27,6 +27,7 @@ from chameleon_tuner.space import (
     Tile,
 )
 from chameleon_tuner.tvm.intrinsics import import_intrinsics
+from chameleon_tuner.tvm.winograd import rules  # noqa: F401 - makes them known to MetaSchedule
 
 _TILE, _CATEGORICAL, _LOCATION = (
     "SamplePerfectTile",
@@ -228,15 +229,16 @@ def _is_spatial(schedule: Schedule, original: Schedule, loop: Any) -> bool:
         return all(_is_spatial(schedule, original, loop) for loop in loops)
     if maker.kind.name != "GetLoops":
         return True
-    # The n-th loop of a block is that of its n-th variable; later rfactor gives it others.
+    # The n-th loop of a block is that of its n-th variable; later rfactor gives it others. A block
+    # that was moved has those of the place around its own.
     block = _maker(schedule.trace, maker.inputs[0])
     if block.kind.name == "GetSBlock":
         variables = original.get(original.get_sblock(*map(str, block.attrs))).iter_vars
     else:
         variables = schedule.get(maker.inputs[0]).iter_vars
-    position = next(n for n, output in enumerate(maker.outputs) if output.same_as(loop))
-    known = position < len(variables)
-    return not known or bool(variables[position].iter_type == _SPATIAL_ITERATION)
+    around = max(0, len(maker.outputs) - len(variables))
+    position = next(n for n, output in enumerate(maker.outputs) if output.same_as(loop)) - around
+    return position < 0 or bool(variables[position].iter_type == _SPATIAL_ITERATION)
 
 
 def _maker(trace: Trace, variable: Any) -> Any:

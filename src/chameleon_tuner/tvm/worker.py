@@ -16,6 +16,7 @@ from tvm.target import Target
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy, time_candidate
 from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.tvm.alternatives import Winograd
 from chameleon_tuner.tvm.kernels import (
     Arguments,
     Kernel,
@@ -27,6 +28,7 @@ from chameleon_tuner.tvm.kernels import (
     device_of,
     random_array,
     seed_of,
+    weights_of,
 )
 from chameleon_tuner.tvm.lean import lean_lowering
 from chameleon_tuner.tvm.traces import Replayed, TracedSpace, traced_space
@@ -116,31 +118,39 @@ class KernelWorker:
     def run(self, ticket: int, incumbent_secs: float, policy: TimingPolicy) -> Timing:
         """Time a compiled candidate, and drop it."""
         key, kernel = self._kernels.pop(ticket)
-        arguments = self._inputs(key).views(kernel.shapes)
-        timer = kernel.timer(arguments, flush=policy.flush_cache)
+        timer = kernel.timer(self._inputs(key).turns(kernel.shapes, policy.apart_bytes))
         return time_candidate(timer, incumbent_secs, policy)
 
     def judge(
         self,
         key: str,
-        configurations: list[Configuration],
+        finalists: list[tuple[str, Configuration]],
         rounds: int,
         round_secs: float,
         tolerance: float = -1.0,
+        apart_bytes: int = 0,
     ) -> list[Judged]:
         """Compare the untuned kernel (first) and finalists on the same random inputs.
 
         All are timed as they are deployed, interleaved. Then outputs are compared, on weights in
         the original layout, fastest first, until one is within the tolerance: a check compiles
         the kernel again.
+
+        Args:
+            key: of the task whose untuned kernel it is.
+            finalists: keys of tasks, which all compute that kernel, and configurations.
+            rounds: of timing.
+            round_secs: of each.
+            tolerance: see above; below 0 all outputs are compared.
+            apart_bytes: see `TimingPolicy`.
         """
         space = self._spaces[key]
         untuned = compile_untuned(space.module, space.target)
         inputs = _original_inputs(space, seed_of(key))
         expected = _outputs(untuned, inputs, space.target)
         contestants = [
-            self._warmed(key, untuned),
-            *(self._contestant(key, c, compile_candidate) for c in configurations),
+            self._warmed(key, untuned, apart_bytes),
+            *(self._contestant(task, c, compile_candidate, apart_bytes) for task, c in finalists),
         ]
         judged = _interleave(contestants, rounds, round_secs, slow_once=True)
         judged[0] = replace(judged[0], error=0.0)
@@ -149,9 +159,8 @@ class KernelWorker:
             key=lambda n: statistics.median(judged[n].samples),
         )
         for number in by_speed:
-            judged[number] = self._checked(
-                key, configurations[number - 1], judged[number], inputs, expected
-            )
+            task, configuration = finalists[number - 1]
+            judged[number] = self._checked(task, configuration, judged[number], inputs, expected)
             error = judged[number].error
             if error is not None and error <= tolerance:
                 break
@@ -173,7 +182,11 @@ class KernelWorker:
         return _interleave(contestants, rounds, round_secs)
 
     def _contestant(
-        self, key: str, configuration: Configuration | ForeignTrace, build: Build
+        self,
+        key: str,
+        configuration: Configuration | ForeignTrace,
+        build: Build,
+        apart_bytes: int = 0,
     ) -> Contestant:
         space = self._spaces[key]
         try:
@@ -181,7 +194,7 @@ class KernelWorker:
                 module = space.retraced(configuration).mod
             else:
                 module = space.replay(configuration).schedule.mod
-            return self._warmed(key, build(module, space.target))
+            return self._warmed(key, build(module, space.target), apart_bytes)
         except Exception as failure:  # a candidate's failure is its own
             return Contestant(None, math.inf, _reason(failure))
 
@@ -206,10 +219,15 @@ class KernelWorker:
         module = space.replay(configuration).schedule.mod
         with lean_lowering(space.target):
             kernel = compile_as_is(module, space.target)
-        return _outputs(kernel, inputs, space.target)
+        way = Winograd.of(space.module["main"])
+        if way is None:
+            return _outputs(kernel, inputs, space.target)
+        outputs = _outputs(kernel, way.arguments(inputs), space.target)
+        outputs[way.weight] = np.asarray(inputs[way.weight], dtype=np.float64)
+        return outputs
 
-    def _warmed(self, key: str, kernel: Kernel) -> Contestant:
-        timer = kernel.timer(self._inputs(key).views(kernel.shapes), flush=False)
+    def _warmed(self, key: str, kernel: Kernel, apart_bytes: int) -> Contestant:
+        timer = kernel.timer(self._inputs(key).turns(kernel.shapes, apart_bytes))
         once_secs = timer(1)
         if once_secs < _SLOW_SECS:
             for _ in range(2):  # a hiccup would leave it with few runs a round
@@ -220,7 +238,11 @@ class KernelWorker:
         if self._arguments is None or self._arguments[0] != key:
             self._arguments = None  # before the next is made: they may be large
             space = self._spaces[key]
-            arguments = Arguments(argument_shapes(space.module), device_of(space.target))
+            arguments = Arguments(
+                argument_shapes(space.module),
+                device_of(space.target),
+                weights_of(space.module["main"]),
+            )
             self._arguments = key, arguments
         return self._arguments[1]
 

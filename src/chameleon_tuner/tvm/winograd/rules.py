@@ -1,0 +1,101 @@
+"""MetaSchedule's schedule rule of a minimal filtering.
+
+It is found by its name, by whoever generates a space in this process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm_ffi
+from tvm.s_tir import Schedule
+
+RULE, FILTERING_RULE, NO_RULE = "schedule_rule", "winograd", "None"
+"""MetaSchedule's annotation of a block that has a rule of its own: this one, and none at all."""
+
+INPUTS, PRODUCTS, OUTPUTS = "winograd_inputs", "winograd_products", "winograd_outputs"
+"""The blocks: in this order, each has its values from the one before it."""
+
+_ALONE = "vectorized_alone"
+
+_LANES = 16
+"""Channels that the sums over a tile are made of at once: a vector of AVX-512, two of AVX2."""
+
+_MOST_INNERMOST = 64
+"""Of a tile: MetaSchedule's own limit on CPUs, four vectors of AVX-512."""
+
+
+def _schedule(schedule: Schedule, outputs: Any) -> list[Schedule]:
+    """Two sketches: all tiles at once, their products tiled by MetaSchedule; and row by row.
+
+    Of large images the transformed inputs and the products of all tiles fit no cache; those of a
+    row of tiles do.
+
+    Args:
+        schedule: of a function from `winograd`, alone or with what follows the convolution.
+        outputs: its block of that name, which has this rule.
+    """
+    last = schedule.get_consumers(outputs)[0]
+    while consumers := schedule.get_consumers(last):
+        schedule.compute_inline(last)
+        last = consumers[0]
+    whole = schedule.copy()
+    _transforms(whole, outputs, last)
+    return [whole, *_by_rows(schedule, outputs, last)]
+
+
+tvm_ffi.register_global_func(f"s_tir.meta_schedule.cpu.{FILTERING_RULE}", _schedule, override=True)
+
+
+def _by_rows(schedule: Schedule, outputs: Any, last: Any) -> list[Schedule]:
+    """Everything of a row of tiles before anything of the next; none where there is one row."""
+    products = schedule.get_sblock(PRODUCTS)
+    row = schedule.get_loops(schedule.get_sblock(INPUTS))[1]
+    if int(schedule.get(row).extent) == 1:
+        return []
+    for block in (products, outputs):
+        schedule.reverse_compute_at(block, row, preserve_unit_loops=True)
+    _transforms(schedule, outputs, last)
+    schedule.annotate(products, RULE, NO_RULE)
+    _, _, tile, output, channel = schedule.get_loops(products)[-5:]
+    tiles, outs, channels = (_split(schedule, loop) for loop in (tile, output, channel))
+    schedule.reorder(outs[0], tiles[0], *channels, tiles[1], outs[1])
+    return [schedule]
+
+
+def _transforms(schedule: Schedule, outputs: Any, last: Any) -> None:
+    """Inputs and outputs a vector of channels at a time; with each tile what follows it."""
+    _vectorized(schedule, schedule.get_sblock(INPUTS))
+    schedule.reverse_compute_at(last, _vectorized(schedule, outputs))
+    row, column, lanes = schedule.get_loops(last)[-3:]
+    schedule.unroll(row)
+    schedule.unroll(column)
+    _vectorize(schedule, lanes)
+
+
+def _split(schedule: Schedule, loop: Any) -> list[Any]:
+    """A loop in two, at a factor that is searched."""
+    factors = schedule.sample_perfect_tile(loop, 2, _MOST_INNERMOST)
+    return list(schedule.split(loop, factors))
+
+
+def _vectorized(schedule: Schedule, block: Any) -> Any:
+    """Vectorise a block over its channels, its innermost loop; the loop around the vectors."""
+    channel = schedule.get_loops(block)[-1]
+    extent = int(schedule.get(channel).extent)
+    lanes = max(lanes for lanes in range(1, _LANES + 1) if extent % lanes == 0)
+    outer, inner = schedule.split(channel, [None, lanes])
+    _vectorize(schedule, inner)
+    return outer
+
+
+def _vectorize(schedule: Schedule, loop: Any) -> None:
+    """Vectorise a loop and no other.
+
+    MetaSchedule's postprocessor would fuse tiles into the vectors where a vector has all channels.
+    What is within the edges differs between tiles then, and TVM's vectors of such conditions made
+    wrong outputs. It lets loops with an annotation be.
+    """
+    if int(schedule.get(loop).extent) > 1:
+        schedule.vectorize(loop)
+    schedule.annotate(loop, _ALONE, 1)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from chameleon_tuner.measure.outcome import RejectedError
+from chameleon_tuner.task import DIRECT, Finalist, Task, by_kernel
+from chameleon_tuner.testing.models import tiny_network
+from chameleon_tuner.tvm.alternatives import Winograd, apply_winners
+from chameleon_tuner.tvm.frontend import import_model
+from chameleon_tuner.tvm.lower import finish, untuned
+from chameleon_tuner.tvm.prepare import Network, open_target, prepare
+from chameleon_tuner.tvm.tasks import kernel_names
+from chameleon_tuner.zoo.graph import Graph
+
+import tvm  # isort: skip
+from tvm import relax  # isort: skip
+
+
+def prepared(model: onnx.ModelProto, folder: Path, *, winograd: bool = True) -> Network:
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return prepare(import_model(path), open_target("auto", 2), 2, winograd=winograd)
+
+
+def convolution(size: int, inputs: int, outputs: int, **options: int) -> onnx.ModelProto:
+    graph = Graph("one", 0)
+    x = graph.input("input", (1, inputs, size, size))
+    return graph.model(graph.conv(x, outputs, **options))
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    return prepared(tiny_network(), tmp_path_factory.mktemp("model"))
+
+
+def finalist(network: Network, task: Task) -> Finalist:
+    space, rng = network.spaces[task.key], np.random.default_rng(0)
+    for configuration in space.design.configurations(space.design.sample(50, rng)):
+        try:
+            space.replay(configuration)
+        except RejectedError:
+            continue
+        return Finalist(task, configuration)
+    raise AssertionError("nothing can be scheduled")
+
+
+def outputs(compiled: object, x: np.ndarray) -> np.ndarray:
+    machine = relax.VirtualMachine(compiled.executable, tvm.cpu())
+    return machine["main"](tvm.runtime.tensor(x), *compiled.weights).numpy()
+
+
+def test_every_convolution_of_the_kind_has_two_more_tasks(network: Network) -> None:
+    kernels = by_kernel(network.tasks)
+    filtered = {key: mine for key, mine in kernels.items() if len(mine) > 1}
+    assert len(filtered) == 2  # the third has stride 2
+    for key, mine in filtered.items():
+        assert [task.algorithm for task in mine] == [DIRECT, "winograd 2x2", "winograd 4x4"]
+        assert mine[0].key == key
+        assert {(task.weight, task.flops) for task in mine} == {(mine[0].weight, mine[0].flops)}
+    names = [task.name for task in network.tasks]
+    assert len(set(names)) == len(names)
+    assert {task.key for task in network.tasks} == set(network.spaces)
+
+
+def test_without_them_the_tasks_are_the_kernels(network: Network, tmp_path: Path) -> None:
+    plain = prepared(tiny_network(), tmp_path, winograd=False)
+    assert [task.key for task in plain.tasks] == list(by_kernel(network.tasks))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        convolution(8, 16, 16, kernel=3, padding=1, stride=2),
+        convolution(8, 16, 16, kernel=1),
+        convolution(8, 16, 16, kernel=5, padding=2),
+        convolution(8, 16, 16, kernel=3, padding=1, groups=16),
+        convolution(8, 3, 16, kernel=3, padding=1),
+    ],
+    ids=["stride", "1x1", "5x5", "depthwise", "few channels"],
+)
+def test_others_have_none(model: onnx.ModelProto, tmp_path: Path) -> None:
+    assert all(not task.computes for task in prepared(model, tmp_path).tasks)
+
+
+def test_weights_that_are_not_known_are_not_transformed() -> None:
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType([1, 16, 8, 8], "float32"))
+    w = relax.Var("w", relax.TensorType([16, 16, 3, 3], "float32"))
+    with builder.function("main", [x, w]):
+        with builder.dataflow():
+            y = builder.emit_output(builder.emit(relax.op.nn.conv2d(x, w, padding=1)))
+        builder.emit_func_output(y)
+    network = prepare(import_model(builder.get()), open_target("auto", 2), 2, winograd=True)
+    assert all(not task.computes for task in network.tasks)
+
+
+@pytest.mark.parametrize("position", [1, 2])
+def test_a_network_of_alternatives_computes_the_same(network: Network, position: int) -> None:
+    winners = {
+        key: finalist(network, mine[position])
+        for key, mine in by_kernel(network.tasks).items()
+        if len(mine) > 1
+    }
+    chosen = apply_winners(network.lowered, network.alternatives, network.spaces, winners)
+    x = np.random.default_rng(1).random((1, 3, 64, 64), dtype=np.float32)
+    found = outputs(finish(chosen, network.target), x)
+    wanted = outputs(untuned(network.program.module, network.target), x)
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    known = {name for names in kernel_names(network.lowered).values() for name in names}
+    made = {v.name_hint for v, f in chosen.functions.items() if isinstance(f, tvm.tirx.PrimFunc)}
+    assert made <= known
+    assert sum(name.endswith("winograd") for name in made) == len(winners)
+
+
+def test_what_is_marked_is_known_again(network: Network) -> None:
+    for functions in network.alternatives.values():
+        assert [Winograd.of(function) for function in functions] == [
+            Winograd(2, 1),
+            Winograd(4, 1),
+        ]
+    assert all(Winograd.of(network.spaces[task.key].module["main"]) for task in network.tasks[-2:])
+    assert Winograd.of(network.spaces[network.tasks[0].key].module["main"]) is None
