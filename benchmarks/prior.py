@@ -168,18 +168,18 @@ def _measured(task: Task, trials: int) -> Recording:
             searched(
                 task,
                 resolve_recipe(recipe),
-                Terms(recipe, 0, trials // 2),
+                Terms(recipe, seed, trials // 2),
                 measurer,
                 clock,
                 lambda log: None,
             )
-            for recipe, measurer, clock in _parts(pool)
+            for seed, (recipe, measurer, clock) in enumerate(_parts(pool))
         ]
     return recording_of(task, logs, machine=cpu_name(), threads=threads, versions={})
 
 
 def _parts(pool: WorkerPool) -> Iterator[tuple[str, LocalMeasurer, Stopwatch]]:
-    for recipe in ("random", "evolutionary"):
+    for recipe in ("random", "evolutionary"):  # with other seeds: else they begin alike
         clock = Stopwatch()
         yield recipe, LocalMeasurer(pool, clock=clock), clock
 

@@ -25,7 +25,7 @@ def test_a_refused_model_is_replaced_where_it_was_loaded(
 ) -> None:
     """The worker has loaded the refused library; nothing is tuned, so the two differ in layout."""
     network = prepare(import_model(str(tiny_onnx)), open_target("auto", 2), 2)
-    monkeypatch.setattr(finish, "_why_not", lambda comparison: "refused by the test")
+    monkeypatch.setattr(finish, "_why_not", lambda comparison, winners: "refused by the test")
     with WorkerPool(HANDLER, 1, thread_environment(2)) as pool:
         deployed = finish.deploy(network, {}, tmp_path, pool, Stopwatch())
     assert deployed.verified

@@ -121,3 +121,20 @@ def test_arm_calls_them_features(tmp_path: Path) -> None:
 def test_without_cpuinfo_there_is_still_a_name(tmp_path: Path) -> None:
     assert machine.cpu_flags(tmp_path / "none") == frozenset()
     assert machine.cpu_name(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        (["32K", "1024K", "32768K"], 32768 * 1024),
+        (["48K"], 48 * 1024),
+        (["nonsense", ""], 32 * 2**20),
+        ([], 32 * 2**20),
+    ],
+)
+def test_the_last_cache_is_the_largest(tmp_path: Path, sizes: list[str], expected: int) -> None:
+    for number, size in enumerate(sizes):
+        folder = tmp_path / "cpu0" / "cache" / f"index{number}"
+        folder.mkdir(parents=True)
+        (folder / "size").write_text(size + "\n")
+    assert machine.last_level_cache_bytes(tmp_path) == expected

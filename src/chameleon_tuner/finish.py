@@ -24,7 +24,7 @@ from chameleon_tuner.records import Environment
 from chameleon_tuner.result import Result, TaskResult
 from chameleon_tuner.space import Choice, Configuration, DesignSpace, Tile
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task, by_kernel
+from chameleon_tuner.task import Finalist, Task, by_kernel
 from chameleon_tuner.winners import TOLERANCE, Verdict, decide, finalists_of
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def judge(
         judged = measurer.judge(tasks[0], finalists, _ROUNDS, _ROUND_SECS, TOLERANCE)
         return decide(finalists, judged)
     except Failed as failure:
+        if len(tasks) > 1:  # whoever it was, a kernel of the direct algorithm may be right
+            return judge(measurer, tasks[:1], histories)
         reason = f"the final comparison failed ({failure.status.value}): {failure}"
         return Verdict(None, math.inf, math.inf, (reason,))
 
@@ -109,7 +111,7 @@ def deploy(
         build_libraries(network, winners, folder)
     with clock.timing("run"):
         comparison = _compare(network, folder, pool)
-        reason = _why_not(comparison)
+        reason = _why_not(comparison, [winner for winner, _ in winners.values()])
         if reason:
             keep_untuned(folder)
             comparison = _compare(network, folder, pool)
@@ -118,11 +120,12 @@ def deploy(
     return Deployed(verdicts, comparison, not _wrong(comparison))
 
 
-def _why_not(comparison: Comparison) -> str:
+def _why_not(comparison: Comparison, winners: Sequence[Finalist]) -> str:
     """Why a tuned model is not deployed; empty if it is."""
     latency = comparison.latency_secs
     if _wrong(comparison):
-        return "the outputs of the whole tuned model differ"
+        advice = "; tune with --no-winograd" if any(w.task.computes for w in winners) else ""
+        return f"the outputs of the whole tuned model differ{advice}"
     if latency["tuned"] >= latency["untuned"]:
         return "the whole tuned model is not faster"
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import time
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def thread_environment(threads: int) -> dict[str, str]:
 def last_level_cache_bytes(cpus: Path = CPU_FOLDER) -> int:
     """Of the largest cache that the first CPU has; 32 MiB where the system does not tell."""
     sizes = [path.read_text().strip() for path in (cpus / "cpu0" / "cache").glob("index*/size")]
-    kibibytes = [int(size[:-1]) for size in sizes if size[:-1].isdecimal() and size[-1] == "K"]
+    kibibytes = [int(size[:-1]) for size in sizes if re.fullmatch(r"\d+K", size)]
     return max(kibibytes, default=32 * 1024) * 1024
 
 

@@ -15,11 +15,7 @@ from chameleon_tuner.finish import Deployed, deploy, judge, record_environment, 
 from chameleon_tuner.folder import RECORDS, check_folder, check_places, make_folder
 from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch, search
-from chameleon_tuner.machine import (
-    last_level_cache_bytes,
-    thread_environment,
-    usable_cores,
-)
+from chameleon_tuner.machine import thread_environment, usable_cores
 from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.pool import WorkerPool
 from chameleon_tuner.measure.remembering import Remembering
@@ -39,11 +35,12 @@ if TYPE_CHECKING:
 
 HANDLER = "chameleon_tuner.tvm.compare:ModelWorker"
 
-_MOST_CACHES = 2
-"""Weights that fill the last cache twice are as cold as any."""
+FINISH_SECS, FINISH_SECS_A_KERNEL = 25.0, 1.3
+"""Of a time budget for what follows the search: the final comparisons, compiling and comparing the
+model. ResNet-18 with its 20 kernels took 51 s."""
 
-SEARCH_SHARE = 0.85
-"""Of a time budget; the rest is for the final comparisons and for compiling the model."""
+LEAST_SEARCH = 0.5
+"""Of a time budget that is too small for both; the run then takes longer than it."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,8 @@ class Options:
         sampler: in place of the recipe's.
         target: `auto`, `cuda` or any TVM target.
         shapes: static shapes of inputs with open dimensions, by name.
-        winograd: whether 3x3 convolutions may be computed by minimal filtering, where that is
-            faster: it rounds otherwise, by 1e-5 of the largest output.
+        winograd: whether 3x3 convolutions of stride 1 may be computed by minimal filtering, where
+            that is faster: it rounds otherwise, by 1e-5 of the largest output.
         handler: of the worker processes; tests inject faults here.
     """
 
@@ -92,13 +89,16 @@ class Options:
             parse_duration(self.time_budget)
         return resolve_recipe(self.recipe, self.explorer, self.sampler)
 
-    def budget(self, tasks: int, clock: Stopwatch) -> Budget:
-        """The budget for a network of so many tasks."""
-        trials = self.trials if self.trials is not None else trials_of(self.effort, tasks)
+    def budget(self, kernels: int, clock: Stopwatch) -> Budget:
+        """The budget for a network of so many distinct kernels."""
+        trials = self.trials if self.trials is not None else trials_of(self.effort, kernels)
         if self.time_budget is None:
             return Budget(trials)
-        left = SEARCH_SHARE * parse_duration(self.time_budget) - clock.total()
-        return Budget(trials, time.monotonic() + left)
+        whole_secs = parse_duration(self.time_budget)
+        finish_secs = FINISH_SECS + FINISH_SECS_A_KERNEL * kernels
+        search_secs = max(LEAST_SEARCH * whole_secs, whole_secs - finish_secs)
+        deadline = time.monotonic() + search_secs - clock.total()
+        return Budget(trials, deadline, search_secs=search_secs)
 
 
 def tune(
@@ -140,8 +140,8 @@ def run(model: Any, out: Path, options: Options, progress: Progress, clock: Stop
         check_folder(out, program.digest)
         network = prepare.prepare(program, target, threads, winograd=options.winograd)
         make_folder(out)
-        apart_bytes = min(network.weight_bytes, _MOST_CACHES * last_level_cache_bytes())
-        local = LocalMeasurer(pool, TimingPolicy(apart_bytes=apart_bytes), clock=clock)
+        policy = TimingPolicy(apart_bytes=network.apart_bytes)
+        local = LocalMeasurer(pool, policy, clock=clock)
         searches = _search(network, out, options, recipe, local, progress, clock)
         histories = {key: searched.history for key, searched in searches.items()}
         verdicts = _judge_all(network.tasks, histories, local, progress)

@@ -13,7 +13,8 @@ from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.task import Finalist, Task
 
 FINALISTS = 2
-"""How many of the fastest are measured again; timings of the search are within some percent."""
+"""How many of the fastest are measured again, beside the fastest of each algorithm; timings of the
+search are within some percent."""
 
 TOLERANCE = 1e-3
 """Largest difference of an output from the untuned kernel's, relative to the largest magnitude.
@@ -43,7 +44,7 @@ class JudgedKernel(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of a task.
+    """The end of the tasks of a kernel.
 
     Attributes:
         winner: what is deployed; None keeps the untuned kernel.
@@ -81,6 +82,7 @@ def finalists_of(tasks: Sequence[Task], histories: Mapping[str, History]) -> lis
     firsts = [next((c for c in ran if c[1] == number), None) for number in range(len(tasks))]
     chosen = ran[:FINALISTS]
     chosen += [first for first in firsts if first is not None and first not in chosen]
+    chosen.sort(key=lambda candidate: candidate[1])  # a task's inputs are made once
     return [Finalist(tasks[number], configuration) for _, number, configuration in chosen]
 
 

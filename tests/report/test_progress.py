@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,6 +58,21 @@ class TestBoard:
         assert progress.board.left_secs() == pytest.approx(26)
         run.clock.now_secs += 100  # a slow batch: those behind it still take their time
         assert progress.board.left_secs() == pytest.approx(20)
+
+    def test_ways_to_compute_a_kernel_have_one_row(self, made_run: Make) -> None:
+        run = made_run(3)
+        run.tasks[1] = replace(run.tasks[1], computes=run.tasks[0].key)
+        progress = Recorder(run)
+        run.begin(progress)
+        run.batch(progress, 0, 2e-3)
+        run.batch(progress, 1, 1e-3)
+        run.batch(progress, 0, 1.5e-3)
+        first, second = progress.board.rows()
+        assert (first.task, first.trials, first.best_secs) == (run.tasks[0], 48, 1e-3)
+        assert second.task is run.tasks[2]
+        lines = Lines(stream := io.StringIO(), run.clock)
+        run.begin(lines)
+        assert "net: 2 tasks" in stream.getvalue()
 
     def test_what_was_recalled_sets_no_pace(self, made_run: Make) -> None:
         run = made_run(2)

@@ -103,10 +103,12 @@ def test_the_report(result: Result) -> None:
     report = (result.folder / "report.md").read_text()
     assert "**9.12 ms tuned, 1,767 ms untuned: 194x as fast**" in report
     assert (
-        "| `conv` |     1 |        100 |     10.0 |    10.0x |     100 |     16 |  9.1% |" in report
+        "| `conv` |    direct |     1 |        "
+        "100 |     10.0 |    10.0x |     100 |     16 |  9.1% |" in report
     )
     assert (
-        "| `pool` |     1 |        100 |  untuned |        - |    10.0 |      0 |   91% |" in report
+        "| `pool` |    direct |     1 |        "
+        "100 |  untuned |        - |    10.0 |      0 |   91% |" in report
     )
     assert "- `pool`: the budget had no trials for it" in report
     assert "| build error |      8 |" in report

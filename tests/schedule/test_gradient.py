@@ -82,6 +82,23 @@ def test_the_budget_is_spent_to_the_last_trial(trials: int, count: int, batch: i
     assert len(seen) == min(count, trials)
 
 
+def test_in_little_time_every_kernel_has_a_few_candidates_before_any_has_another_way() -> None:
+    kernels = [task(f"k{number}", flops=number) for number in range(4)]
+    others = [replace(k, name=f"o{k.name}", key=f"o{k.name}", computes=k.key) for k in kernels]
+    scheduler = GradientScheduler([*others, *kernels], Budget(10_000, search_secs=16.0), 16)
+    seen = []
+    for _ in range(8):
+        following = scheduler.next()
+        assert following is not None
+        assert scheduler.plan(following) == 4  # half of the time at 0.25 s a trial
+        seen.append(following.key)
+        scheduler.observe(following, 4, 1.0, exhausted=False)
+    assert seen[:4] == ["k3", "k2", "k1", "k0"]
+    assert sorted(seen[4:]) == ["ok0", "ok1", "ok2", "ok3"]
+    assert scheduler.next() is not None
+    assert scheduler.plan(kernels[0]) == 16
+
+
 def rivals() -> tuple[Task, Task]:
     """Two tasks that compute the same kernel."""
     kernel = task("kernel")
@@ -107,6 +124,18 @@ def test_a_way_that_may_catch_up_gets_more_trials() -> None:
     for mine, secs in ((kernel, 1.0), (other, 3.0), (kernel, 1.0), (other, 1.4)):
         scheduler.observe(mine, 10, secs, exhausted=False)
     assert scheduler.next() is other  # it gained more than it is behind
+
+
+def test_a_way_in_which_nothing_runs_is_given_up_at_once_where_another_runs() -> None:
+    kernel, other = rivals()
+    scheduler = GradientScheduler([kernel, other], Budget(10_000), 10)
+    scheduler.observe(kernel, 10, 1.0, exhausted=False)
+    scheduler.observe(other, 10, math.inf, exhausted=False)
+    seen = set()
+    while (following := scheduler.next()) is not None:
+        seen.add(following.key)
+        scheduler.observe(following, 10, 1.0, exhausted=False)
+    assert seen == {kernel.key}
 
 
 def test_a_kernel_that_only_one_way_can_compute_goes_on() -> None:

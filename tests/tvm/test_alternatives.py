@@ -6,14 +6,18 @@ import numpy as np
 import onnx
 import pytest
 
+from chameleon_tuner.cost import prior
 from chameleon_tuner.measure.outcome import RejectedError
 from chameleon_tuner.task import DIRECT, Finalist, Task, by_kernel
 from chameleon_tuner.testing.models import tiny_network
-from chameleon_tuner.tvm.alternatives import Winograd, apply_winners
+from chameleon_tuner.tvm.alternatives import Winograd, alternatives_of
+from chameleon_tuner.tvm.apply import OTHER, apply_winners
 from chameleon_tuner.tvm.frontend import import_model
 from chameleon_tuner.tvm.lower import finish, untuned
 from chameleon_tuner.tvm.prepare import Network, open_target, prepare
+from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import kernel_names
+from chameleon_tuner.tvm.worker import KernelWorker
 from chameleon_tuner.zoo.graph import Graph
 
 import tvm  # isort: skip
@@ -66,6 +70,17 @@ def test_every_convolution_of_the_kind_has_two_more_tasks(network: Network) -> N
     assert {task.key for task in network.tasks} == set(network.spaces)
 
 
+def test_something_is_known_of_them_before_they_are_measured(network: Network) -> None:
+    others = [task for task in network.tasks if task.computes]
+    assert others
+    assert all(prior.shipped(task.space.feature_names) for task in others)
+
+
+def test_weights_count_once_for_every_call(network: Network) -> None:
+    convolutions = (3 * 3 * 3 * 16 + 16) + 2 * (3 * 3 * 16 * 16 + 16)
+    assert network.weight_bytes == 4 * (convolutions + 16 * 10 + 10)
+
+
 def test_without_them_the_tasks_are_the_kernels(network: Network, tmp_path: Path) -> None:
     plain = prepared(tiny_network(), tmp_path, winograd=False)
     assert [task.key for task in plain.tasks] == list(by_kernel(network.tasks))
@@ -98,6 +113,50 @@ def test_weights_that_are_not_known_are_not_transformed() -> None:
     assert all(not task.computes for task in network.tasks)
 
 
+def two_of_a_kind() -> onnx.ModelProto:
+    """Two calls of one kernel with different weights, and a convolution that fuses with nothing."""
+    graph = Graph("two", 0)
+    x = graph.input("input", (2, 16, 9, 9))
+    for _ in range(2):
+        x = graph.relu(graph.conv(x, 16, kernel=3, padding=1))
+    weight = graph.weight("alone", (16, 16, 3, 3), 0.1)
+    options = {"kernel_shape": [3, 3], "strides": [1, 1], "pads": [0, 0, 0, 0]}
+    return graph.model(graph.node("Conv", (x, weight), (2, 16, 7, 7), **options))
+
+
+def test_calls_keep_their_weights_and_nothing_unused_is_left(tmp_path: Path) -> None:
+    network = prepared(two_of_a_kind(), tmp_path)
+    kernels = by_kernel(network.tasks)
+    filtered = {key: mine for key, mine in kernels.items() if len(mine) > 1}
+    assert sorted(mine[0].weight for mine in filtered.values()) == [1, 2]
+    winners = {key: finalist(network, mine[2]) for key, mine in filtered.items()}
+    chosen = apply_winners(network.lowered, network.alternatives, network.spaces, winners)
+    compiled = finish(chosen, network.target)
+    x = np.random.default_rng(1).random((2, 16, 9, 9), dtype=np.float32)
+    found = outputs(compiled, x)
+    wanted = outputs(untuned(network.program.module, network.target), x)
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert "weight_prepack" not in compiled.executable.as_text()
+
+
+def test_there_are_none_for_a_gpu(network: Network) -> None:
+    cuda = resolve_target("cuda -arch=sm_90", 2)
+    assert alternatives_of(network.program.module, cuda, network.lowered) == {}
+
+
+@pytest.mark.parametrize("position", [1, 2])
+def test_a_finalist_is_compared_on_its_own_weights(network: Network, position: int) -> None:
+    mine = next(mine for mine in by_kernel(network.tasks).values() if len(mine) > 1)
+    worker = KernelWorker()
+    for task in mine:
+        worker.load_task(task.key, task.module, dict(task.target))
+    candidate = finalist(network, mine[position])
+    finalists = [(candidate.task.key, candidate.configuration)]
+    _, judged = worker.judge(mine[0].key, finalists, rounds=1, round_secs=0.0005)
+    assert judged.message == ""
+    assert judged.error < 1e-5
+
+
 @pytest.mark.parametrize("position", [1, 2])
 def test_a_network_of_alternatives_computes_the_same(network: Network, position: int) -> None:
     winners = {
@@ -113,14 +172,12 @@ def test_a_network_of_alternatives_computes_the_same(network: Network, position:
     known = {name for names in kernel_names(network.lowered).values() for name in names}
     made = {v.name_hint for v, f in chosen.functions.items() if isinstance(f, tvm.tirx.PrimFunc)}
     assert made <= known
-    assert sum(name.endswith("winograd") for name in made) == len(winners)
+    assert sum(name.endswith(OTHER) for name in made) == len(winners)
 
 
 def test_what_is_marked_is_known_again(network: Network) -> None:
     for functions in network.alternatives.values():
-        assert [Winograd.of(function) for function in functions] == [
-            Winograd(2, 1),
-            Winograd(4, 1),
-        ]
+        ways = [Winograd.of(function) for function in functions]
+        assert ways == [Winograd(2, 1), Winograd(4, 1)]
     assert all(Winograd.of(network.spaces[task.key].module["main"]) for task in network.tasks[-2:])
     assert Winograd.of(network.spaces[network.tasks[0].key].module["main"]) is None

@@ -10,7 +10,7 @@ import pytest
 import chameleon_tuner
 from chameleon_tuner.testing.models import tiny_network
 from chameleon_tuner.tvm.kernels import launchable
-from chameleon_tuner.tvm.lower import lower, untuned
+from chameleon_tuner.tvm.lower import fuse, lay_out, untuned
 from chameleon_tuner.tvm.onnx_import import import_onnx
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import extract_tasks
@@ -25,7 +25,9 @@ def target() -> tvm.target.Target:
 
 
 def test_candidates_and_untuned_kernels_build_without_a_gpu(target: tvm.target.Target) -> None:
-    tasks, spaces = extract_tasks(lower(import_onnx(tiny_network(), {}), target), target)
+    tasks, spaces = extract_tasks(
+        fuse(lay_out(import_onnx(tiny_network(), {}), target), target), target
+    )
     matmul = next(task for task in tasks if "matmul" in task.name)
     space = spaces[matmul.key]
     rows = matmul.space.sample(8, np.random.default_rng(0))

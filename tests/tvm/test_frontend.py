@@ -6,7 +6,7 @@ import pytest
 from chameleon_tuner.errors import ModelError
 from chameleon_tuner.testing.models import tiny_network
 from chameleon_tuner.tvm.frontend import import_model
-from chameleon_tuner.tvm.lower import finish, lower
+from chameleon_tuner.tvm.lower import finish, fuse, lay_out
 from chameleon_tuner.tvm.onnx_import import import_onnx
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import extract_tasks
@@ -20,8 +20,12 @@ def target() -> tvm.target.Target:
     return resolve_target("auto", 2)
 
 
+def lowered(seed: int, target: tvm.target.Target) -> tvm.ir.IRModule:
+    return fuse(lay_out(import_onnx(tiny_network(seed), {}), target), target)
+
+
 def outputs(module: tvm.ir.IRModule, target: tvm.target.Target, *inputs: np.ndarray) -> np.ndarray:
-    compiled = finish(lower(module, target), target)
+    compiled = finish(fuse(lay_out(module, target), target), target)
     machine = relax.VirtualMachine(compiled.executable, tvm.cpu())
     given = [tvm.runtime.tensor(array) for array in inputs]
     returned = machine["main"](*given, *compiled.weights)
@@ -67,7 +71,7 @@ def test_what_cannot_be_tuned(thing: object) -> None:
 
 def test_convolutions_run_channels_last_and_the_ends_stay(target: tvm.target.Target) -> None:
     module = import_onnx(tiny_network(), {})
-    lowered = lower(module, target)
+    lowered = fuse(lay_out(module, target), target)
     before, after = (tuple(m["main"].params[0].ty.shape.values) for m in (module, lowered))
     assert before == after
     tasks, spaces = extract_tasks(lowered, target)
@@ -83,7 +87,9 @@ def test_keys_do_not_depend_on_the_weights(target: tvm.target.Target) -> None:
     first, second = (
         {
             task.key
-            for task in extract_tasks(lower(import_onnx(tiny_network(s), {}), target), target)[0]
+            for task in extract_tasks(
+                fuse(lay_out(import_onnx(tiny_network(s), {}), target), target), target
+            )[0]
         }
         for s in (0, 1)
     )

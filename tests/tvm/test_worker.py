@@ -226,13 +226,15 @@ def contestant(secs: float, calls: Calls) -> Contestant:
 @pytest.mark.parametrize("slow_once", [False, True])
 def test_rounds_are_interleaved_and_the_slow_may_run_once(slow_once: bool) -> None:
     calls: Calls = []
-    contestants = [contestant(secs, calls) for secs in (0.001, 3.0, 0.1)]
+    contestants = [contestant(secs, calls) for secs in (0.001, 0.3, 0.005)]
     contestants.insert(1, Contestant(None, math.inf, "failed"))
-    timed = _interleave(contestants, rounds=3, round_secs=0.0095, slow_once=slow_once)
-    slow = (3.0,) if slow_once else (3.0,) * 3
-    assert [kernel.samples for kernel in timed] == [(0.001,) * 3, (), slow, (0.1,) * 3]
+    limits = [1.0, 1.0, 0.1, 1.0] if slow_once else None
+    timed = _interleave(contestants, rounds=3, round_secs=0.0095, slow_secs=limits)
+    slow = (0.3,) if slow_once else (0.3,) * 3
+    assert [kernel.samples for kernel in timed] == [(0.001,) * 3, (), slow, (0.005,) * 3]
     assert [kernel.message for kernel in timed] == ["", "failed", "", ""]
-    a_round = [(0.001, 10), (0.1, 1)] if slow_once else [(0.001, 10), (0.1, 1), (3.0, 1)]
+    a_round = [(0.001, 10), (0.005, 2)]
+    a_round += [] if slow_once else [(0.3, 1)]
     size = len(a_round)
     assert [sorted(calls[n : n + size]) for n in range(0, 3 * size, size)] == [a_round] * 3
 

@@ -41,6 +41,7 @@ def test_the_order_is_reversed_every_second_round() -> None:
         ("RuntimeError: somewhere\n  no such operator\n\n", False, "no such operator"),
         ("", False, "build error"),
         ("exit 7 during open: first\nlast", True, "build error: last"),
+        ("C++ error: x.h: No such file\n  #include <x.h>\n   ^~~~~~~\n", False, "#include <x.h>"),
         ("E: no compiler\n\nSet TORCHDYNAMO_VERBOSE=1 for more", False, "E: no compiler"),
     ],
 )

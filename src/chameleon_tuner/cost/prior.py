@@ -44,12 +44,17 @@ class Known:
 
 
 def learn(histories: Iterable[History], seed: int = 0) -> dict[Family, Known]:
-    """Models of every family that histories have; each history of a family counts alike."""
+    """Models of every family that histories have; each history of a family counts alike.
+
+    A family's do not depend on which others there are.
+    """
     families: dict[Family, list[History]] = {}
     for history in histories:
         families.setdefault(history.space.feature_names, []).append(history)
-    rng = np.random.default_rng(seed)
-    return {names: _known(mine, rng) for names, mine in families.items()}
+    return {
+        names: _known(mine, np.random.default_rng([seed, zlib.crc32("\n".join(names).encode())]))
+        for names, mine in families.items()
+    }
 
 
 def write(path: Path, prior: Mapping[Family, Known]) -> None:

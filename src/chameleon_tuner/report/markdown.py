@@ -13,8 +13,8 @@ from chameleon_tuner.report.sections import markdown_table
 from chameleon_tuner.report.snippet import snippet
 from chameleon_tuner.result import REPORT, Result, TaskResult
 
-_NUMBERS = (
-    *("algorithm", "calls", "untuned us", "tuned us"),
+_COLUMNS = (
+    *("task", "algorithm", "calls", "untuned us", "tuned us"),
     *("speed-up", "GFLOP/s", "trials", "share"),
 )
 
@@ -43,9 +43,7 @@ def _tasks(result: Result) -> Iterator[str]:
     yield from ("## Kernels", "")
     yield "Times are of one call; the share is of the time of all kernels' calls, tuned. GFLOP/s"
     yield from ("counts the operations of the direct algorithm, whichever is used.", "")
-    yield from markdown_table(
-        ("task", *_NUMBERS), [_task_cells(task, total_us) for task in by_time(result)]
-    )
+    yield from markdown_table(_COLUMNS, [_task_cells(task, total_us) for task in by_time(result)])
     yield ""
 
 

@@ -24,11 +24,14 @@ class Budget:
         trials: of all tasks together.
         deadline: of the clock, in seconds; infinite without a time budget.
         now: the clock, the system's monotonic one unless another is given.
+        search_secs: that were asked for, whatever of them is left: a run that goes on has to
+            propose the same. Infinite where only the deadline counts.
     """
 
     trials: int
     deadline: float = math.inf
     now: Callable[[], float] = time.monotonic
+    search_secs: float = math.inf
 
     def out_of_time(self) -> bool:
         """Whether the time is up."""

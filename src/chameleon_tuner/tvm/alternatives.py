@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
-import tvm
-from tvm import relax
 from tvm.ir import IRModule
-from tvm.relax.expr_functor import PyExprMutator, mutator
 from tvm.target import Target
 
-from chameleon_tuner.task import Finalist
-from chameleon_tuner.tvm.constants import is_constant
-from chameleon_tuner.tvm.kernels import is_gpu
-from chameleon_tuner.tvm.lower import key_of, lower, normalized, scheduled
-from chameleon_tuner.tvm.traces import TracedSpace
-from chameleon_tuner.tvm.winograd.filtering import FILTERINGS, KERNEL, transformed_weights
-from chameleon_tuner.tvm.winograd.kernel import DTYPE, Convolution, winograd
+from chameleon_tuner.tvm.kernels import is_gpu, weights_of
+from chameleon_tuner.tvm.lower import fuse, is_kernel_call, key_of, normalized
+from chameleon_tuner.tvm.winograd.filtering import FILTERINGS, transformed_weights
+from chameleon_tuner.tvm.winograd.legalize import CONV2D, Legalizer
 
-_CONV2D = "relax.nn.conv2d"
 _TILE, _WEIGHT = "winograd_tile", "winograd_weight"
-
-_LEAST_CHANNELS = 16
-"""Of inputs and of outputs. With fewer the sums over the tiles outweigh the products: of F(4x4)
-and 3 inputs they are most of the work."""
 
 
 @dataclass(frozen=True)
@@ -67,72 +54,44 @@ class Winograd:
         return arguments
 
 
-def alternatives_of(module: IRModule, target: Target, lowered: IRModule) -> dict[str, list[Any]]:
-    """Functions that compute what those of a lowered module do, by the names of the latter.
+Alternatives: TypeAlias = Mapping[str, Sequence[Any]]
+"""Marked functions by the key of the kernel that they compute in another way."""
 
-    The module is lowered once more for each way. That fuses the same, so the calls correspond.
+
+def alternatives_of(module: IRModule, target: Target, lowered: IRModule) -> Alternatives:
+    """Functions that compute what those of a lowered module do.
+
+    The module is fused once more for each way. That fuses the same, so the calls correspond.
 
     Args:
-        module: as imported.
-        target: as lowered for.
-        lowered: from `lower`.
+        module: from `lay_out`.
+        target: as it was laid out for.
+        lowered: what `fuse` made of it.
     """
-    found: dict[str, list[Any]] = defaultdict(list)
     if is_gpu(target):
-        return found
+        return {}
+    found: dict[str, list[Any]] = {}
     mine = _calls(lowered)
     for tile in FILTERINGS:
-        other = lower(module, target, {_CONV2D: _Legalizer(tile)})
+        other = fuse(module, target, {CONV2D: Legalizer(tile)})
         theirs = _calls(other)
         if len(theirs) != len(mine):
             continue
-        for name, their_name in dict(zip(mine, theirs, strict=True)).items():
-            function = other[their_name]
-            weight = _transformed_argument(lowered[name], function)
-            if weight is not None:
-                found[name].append(Winograd(tile, weight).marked(function))
+        pairs = dict(zip(mine, theirs, strict=True)).items()
+        ways = {lowered[name]: other[their_name] for name, their_name in pairs}
+        for key, function in _one_a_kernel(ways, tile).items():
+            found.setdefault(key, []).append(function)
     return found
 
 
-class _Legalizer:
-    """Makes a minimal filtering of every convolution that can be one, and else TVM's own.
-
-    The weights only have their shape: nothing is computed with them.
-    """
-
-    def __init__(self, tile: int) -> None:
-        self._tile = tile
-
-    def __call__(self, builder: relax.BlockBuilder, call: Any) -> Any:
-        convolution = _convolution(builder, call)
-        if convolution is None:
-            return tvm.ir.Op.get(_CONV2D).get_attr("FLegalize")(builder, call)
-        function = winograd(convolution, self._tile)
-        weights = relax.const(np.zeros([int(e) for e in function.params[1].shape], DTYPE))
-        variable = builder.add_func(function, "winograd")
-        return relax.call_tir(variable, [call.args[0], weights], call.ty)
-
-
-def _convolution(builder: relax.BlockBuilder, call: Any) -> Convolution | None:
-    """The convolution of a call, if it is one that can be filtered; its weights must be known."""
-    data, weights = call.args
-    if isinstance(weights, relax.Var):
-        weights = builder.lookup_binding(weights)
-    attributes = call.attrs
-    plain = (
-        (str(attributes.data_layout), str(attributes.kernel_layout)) == ("NHWC", "HWIO")
-        and int(attributes.groups) == 1
-        and all(int(s) == 1 for s in (*attributes.strides, *attributes.dilation))
-        and str(call.ty.dtype) == str(data.ty.dtype) == DTYPE
-    )
-    if not plain or not is_constant(weights):
-        return None
-    rows, columns, inputs, outputs = (int(extent) for extent in weights.ty.shape.values)
-    if (rows, columns) != (KERNEL, KERNEL) or min(inputs, outputs) < _LEAST_CHANNELS:
-        return None
-    batch, height, width, _ = (int(extent) for extent in data.ty.shape.values)
-    top, left, bottom, right = (int(zeros) for zeros in attributes.padding)
-    return Convolution(batch, height, width, inputs, outputs, (top, left, bottom, right))
+def _one_a_kernel(ways: Mapping[Any, Any], tile: int) -> dict[str, Any]:
+    """Marked functions by the kernel's key, of those whose weights were transformed."""
+    found = {}
+    for function, other in ways.items():
+        weight = _transformed_argument(function, other)
+        if weight is not None:
+            found[key_of(normalized(function))] = Winograd(tile, weight).marked(other)
+    return found
 
 
 def _calls(lowered: IRModule) -> list[str]:
@@ -145,99 +104,14 @@ def _calls(lowered: IRModule) -> list[str]:
     ]
 
 
-def is_kernel_call(expression: Any) -> bool:
-    """Whether an expression calls a TensorIR function of its module."""
-    return getattr(getattr(expression, "op", None), "name", "") == "relax.call_tir"
-
-
 def _transformed_argument(function: Any, other: Any) -> int | None:
-    """The argument whose shape differs between two functions; None where none does."""
-    shapes = [
+    """The weight that alone differs in shape between two functions; None where there is none."""
+    mine, theirs = (
         [tuple(int(extent) for extent in parameter.shape) for parameter in f.params]
         for f in (function, other)
-    ]
-    differing = [n for n, (a, b) in enumerate(zip(*shapes, strict=True)) if a != b]
-    return differing[0] if len(differing) == 1 else None
-
-
-@mutator
-class _Replacer(PyExprMutator):  # type: ignore[misc]  # TVM has no types
-    """Calls scheduled alternatives in place of the functions that they stand for."""
-
-    def __init__(self, module: IRModule, chosen: Mapping[str, Any]) -> None:
-        super().__init__(module)
-        self._chosen = chosen
-        self._added: dict[str, Any] = {}
-
-    def visit_call_(self, call: Any) -> Any:
-        """The call of the alternative, its weights transformed; or the call as it was."""
-        call = super().visit_call_(call)
-        name = str(call.args[0].name_hint) if is_kernel_call(call) else ""
-        if name not in self._chosen:
-            return call
-        function = self._chosen[name]
-        if name not in self._added:
-            self._added[name] = self.builder_.add_func(function, alternative_name(name))
-        way = Winograd.of(function)
-        assert way is not None  # noqa: S101 - what is chosen is marked
-        arguments = list(call.args[1].fields)
-        weights = arguments[way.weight].value.numpy()
-        arguments[way.weight] = relax.const(transformed_weights(weights, way.tile))
-        return relax.call_tir(self._added[name], arguments, call.ty_args[0])
-
-
-def alternative_name(name: str) -> str:
-    """What a library calls the alternative of a kernel."""
-    return f"{name}_winograd"
-
-
-def apply_winners(
-    lowered: IRModule,
-    alternatives: Mapping[str, Sequence[Any]],
-    spaces: Mapping[str, TracedSpace],
-    winners: Mapping[str, Finalist],
-) -> IRModule:
-    """Put the winning schedules into a lowered module.
-
-    Args:
-        lowered: from `lower`.
-        alternatives: from `alternatives_of`.
-        spaces: of all tasks, by key.
-        winners: by key of the kernel; those without a winner stay unscheduled.
-    """
-    updated, replaced = {}, {}
-    for variable, function in lowered.functions.items():
-        updated[variable] = function
-        if not isinstance(function, tvm.tirx.PrimFunc):
-            continue
-        winner = winners.get(key_of(normalized(function)))
-        if winner is None:
-            continue
-        key, name = winner.task.key, str(variable.name_hint)
-        if not winner.task.computes:
-            updated[variable] = scheduled(function, spaces[key], winner.configuration)
-            continue
-        other = next(f for f in alternatives[name] if key_of(normalized(f)) == key)
-        replaced[name] = scheduled(other, spaces[key], winner.configuration)
-    return _replace_calls(IRModule(updated, attrs=lowered.attrs), replaced)
-
-
-def _replace_calls(lowered: IRModule, chosen: Mapping[str, Any]) -> IRModule:
-    """Let `main` call other functions, with transformed weights.
-
-    Args:
-        lowered: its kernels.
-        chosen: functions from `alternatives_of`, scheduled, by the names of those whose calls
-            they take.
-    """
-    if not chosen:
-        return lowered
-    replacer = _Replacer(lowered, chosen)
-    main = replacer.visit_expr(lowered["main"])
-    module = replacer.builder_.get()
-    functions = {
-        variable: main if variable.name_hint == "main" else function
-        for variable, function in module.functions.items()
-        if variable.name_hint not in chosen
-    }
-    return IRModule(functions, attrs=lowered.attrs)
+    )
+    if len(mine) != len(theirs):
+        return None
+    differing = [n for n, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b]
+    weights = weights_of(function)
+    return differing[0] if len(differing) == 1 and differing[0] in weights else None

@@ -10,7 +10,7 @@ import tvm
 
 from chameleon_tuner.errors import OutputError
 from chameleon_tuner.task import Finalist
-from chameleon_tuner.tvm.alternatives import apply_winners
+from chameleon_tuner.tvm.apply import apply_winners
 from chameleon_tuner.tvm.database import RECORDS, WORKLOADS, export_database
 from chameleon_tuner.tvm.deploy import LIBRARY, Manifest, weights_path
 from chameleon_tuner.tvm.lower import Compiled, finish, untuned

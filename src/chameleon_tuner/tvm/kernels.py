@@ -203,7 +203,7 @@ def weights_bytes(module: IRModule) -> int:
 
 def _bytes(shape: Shape) -> int:
     extents, dtype = shape
-    return math.prod(extents) * np.dtype(dtype).itemsize
+    return math.prod(extents) * int(tvm.DataType(dtype).bits) // 8
 
 
 def random_array(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Any:

@@ -15,6 +15,7 @@ from tvm.target import Target
 
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm.constants import fold_layouts, take_out_weights
+from chameleon_tuner.tvm.fast_math import FAST_MATH
 from chameleon_tuner.tvm.kernels import is_gpu, launchable
 from chameleon_tuner.tvm.lean import lean_lowering
 from chameleon_tuner.tvm.traces import TracedSpace
@@ -28,29 +29,37 @@ PATTERN = "fuses_as"
 were the function as simple as the operator."""
 
 
-def lower(
-    module: IRModule, target: Target, legalizers: Mapping[str, Callable[..., Any]] | None = None
-) -> IRModule:
-    """Fuse a model into kernels, each a PrimFunc, with weights free to be re-laid-out.
+def lay_out(module: IRModule, target: Target) -> IRModule:
+    """A model whose operators are simple and in the layout that suits the target.
 
     `main` keeps its signature: what a layout change needs at the ends is part of the module.
-
-    Args:
-        module: as imported.
-        target: what it is lowered for.
-        legalizers: of operators that do not become what TVM makes of them.
     """
     layout = [] if is_gpu(target) else [transform.ConvertLayout(CPU_LAYOUTS)]
-    imported = [
+    passes = [
         transform.DecomposeOpsForInference(),
         transform.CanonicalizeBindings(),
         *layout,
         transform.CanonicalizeBindings(),
     ]
+    with target, tvm.transform.PassContext(opt_level=3):
+        return fold_layouts(tvm.transform.Sequential(passes)(module))
+
+
+def fuse(
+    module: IRModule, target: Target, legalizers: Mapping[str, Callable[..., Any]] | None = None
+) -> IRModule:
+    """A model's operators fused into kernels, each a PrimFunc, with weights free to be re-laid-out.
+
+    Args:
+        module: from `lay_out`.
+        target: as it was laid out for.
+        legalizers: of operators that do not become what TVM makes of them.
+    """
+    fast = {} if is_gpu(target) else FAST_MATH
     passes = [
-        transform.LegalizeOps(legalizers),
+        transform.LegalizeOps({**fast, **(legalizers or {})}),
         transform.AnnotateTIROpPattern(),
-        _KnownPatterns(),
+        _known_patterns,
         transform.FoldConstant(),
         transform.FuseOps(),
         transform.FuseTIR(),
@@ -60,25 +69,19 @@ def lower(
         transform.AttachAttrLayoutFreeBuffers(),
     ]
     with target, tvm.transform.PassContext(opt_level=3):
-        module = fold_layouts(tvm.transform.Sequential(imported)(module))
         return tvm.transform.Sequential(passes)(module)
 
 
-@tvm.transform.module_pass(opt_level=0)
-class _KnownPatterns:
+@tvm.transform.module_pass(opt_level=0)  # type: ignore[untyped-decorator]  # TVM has no types
+def _known_patterns(module: IRModule, _: Any) -> IRModule:
     """Corrects the patterns of functions that have a `PATTERN`."""
-
-    def transform_module(self, module: IRModule, context: Any) -> IRModule:
-        """The module with the patterns that are known."""
-        functions = {
-            variable: function.with_attr("op_pattern", function.attrs[PATTERN]).without_attr(
-                PATTERN
-            )
-            if isinstance(function, tvm.tirx.PrimFunc) and PATTERN in (function.attrs or {})
-            else function
-            for variable, function in module.functions.items()
-        }
-        return IRModule(functions, attrs=module.attrs)
+    functions = {
+        variable: _with_known_pattern(function)
+        if isinstance(function, tvm.tirx.PrimFunc)
+        else function
+        for variable, function in module.functions.items()
+    }
+    return IRModule(functions, attrs=module.attrs)
 
 
 def _with_known_pattern(function: Any) -> Any:
@@ -86,6 +89,11 @@ def _with_known_pattern(function: Any) -> Any:
     if PATTERN not in attributes:
         return function
     return function.with_attr("op_pattern", attributes[PATTERN]).without_attr(PATTERN)
+
+
+def is_kernel_call(expression: Any) -> bool:
+    """Whether an expression calls a TensorIR function of its module."""
+    return getattr(getattr(expression, "op", None), "name", "") == "relax.call_tir"
 
 
 def normalized(function: Any) -> IRModule:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tvm.ir import IRModule
 from tvm.target import Target
 
 from chameleon_tuner.errors import TargetError
+from chameleon_tuner.machine import last_level_cache_bytes
 from chameleon_tuner.task import Task
-from chameleon_tuner.tvm.alternatives import alternatives_of
+from chameleon_tuner.tvm.alternatives import Alternatives, alternatives_of
 from chameleon_tuner.tvm.frontend import Program
-from chameleon_tuner.tvm.kernels import device_of, weights_bytes
-from chameleon_tuner.tvm.lower import lower
+from chameleon_tuner.tvm.kernels import device_of, is_gpu, weights_bytes
+from chameleon_tuner.tvm.lower import fuse, lay_out
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import extract_tasks
 from chameleon_tuner.tvm.traces import TracedSpace
+
+_MOST_CACHES = 2
+"""Weights that fill the last cache twice are as cold as any."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Network:
         target: what it is tuned for.
         threads: that kernels are tuned with.
         lowered: its kernels, fused; none is scheduled.
-        alternatives: other functions for them, by their names.
+        alternatives: other functions that compute them.
         tasks: the distinct ones, and those of the alternatives.
         spaces: their traces, by the tasks' keys.
     """
@@ -38,7 +41,7 @@ class Network:
     target: Target
     threads: int
     lowered: IRModule = field(repr=False)
-    alternatives: Mapping[str, Sequence[Any]] = field(repr=False)
+    alternatives: Alternatives = field(repr=False)
     tasks: Sequence[Task] = field(repr=False)
     spaces: Mapping[str, TracedSpace] = field(repr=False)
 
@@ -47,6 +50,16 @@ class Network:
         """Of all weights that a call of the network reads, as they are in the model."""
         kernels = (task for task in self.tasks if not task.computes)
         return sum(task.weight * weights_bytes(self.spaces[task.key].module) for task in kernels)
+
+    @property
+    def apart_bytes(self) -> int:
+        """Of weights that are read between two reads of the same; see `TimingPolicy`.
+
+        0 on a GPU: there runs are timed by the device, and nothing was measured with cold weights.
+        """
+        if is_gpu(self.target):
+            return 0
+        return min(self.weight_bytes, _MOST_CACHES * last_level_cache_bytes())
 
 
 def open_target(text: str, threads: int) -> Target:
@@ -74,7 +87,8 @@ def prepare(program: Program, target: Target, threads: int, *, winograd: bool = 
         winograd: whether there are tasks that compute 3x3 convolutions by minimal filtering,
             beside those of the convolutions as they are.
     """
-    lowered = lower(program.module, target)
-    alternatives = alternatives_of(program.module, target, lowered) if winograd else {}
+    laid_out = lay_out(program.module, target)
+    lowered = fuse(laid_out, target)
+    alternatives = alternatives_of(laid_out, target, lowered) if winograd else {}
     tasks, spaces = extract_tasks(lowered, target, alternatives)
     return Network(program, target, threads, lowered, alternatives, tasks, spaces)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import tvm
 from tvm.ir import IRModule
@@ -14,7 +13,8 @@ from tvm.s_tir.analysis import estimate_tir_flops
 from tvm.target import Target
 
 from chameleon_tuner.task import Task
-from chameleon_tuner.tvm.alternatives import Winograd, alternative_name
+from chameleon_tuner.tvm.alternatives import Alternatives, Winograd
+from chameleon_tuner.tvm.apply import OTHER
 from chameleon_tuner.tvm.kernels import argument_shapes
 from chameleon_tuner.tvm.lower import key_of, normalized
 from chameleon_tuner.tvm.targets import as_json
@@ -25,9 +25,9 @@ _SPLIT = "_prepacked"
 
 
 def extract_tasks(
-    lowered: IRModule, target: Target, alternatives: Mapping[str, Sequence[Any]] | None = None
+    lowered: IRModule, target: Target, alternatives: Alternatives | None = None
 ) -> tuple[list[Task], dict[str, TracedSpace]]:
-    """Every distinct kernel of a module from `lower`, and their spaces by the tasks' keys.
+    """Every distinct kernel of a lowered module, and their spaces by the tasks' keys.
 
     Identical kernels are one task; its weight counts their calls.
 
@@ -49,22 +49,19 @@ def extract_tasks(
         names[name] += 1
         unique = name if names[name] == 1 else f"{name}_{names[name]}"
         tasks.append(_task(unique, key, spaces[key], weight))
-    others = _alternatives(tasks, lowered, target, alternatives or {})
+    others = _alternatives(tasks, target, alternatives or {})
     spaces |= {task.key: space for task, space in others}
     return [*tasks, *(task for task, _ in others)], spaces
 
 
 def _alternatives(
-    tasks: Sequence[Task],
-    lowered: IRModule,
-    target: Target,
-    alternatives: Mapping[str, Sequence[Any]],
+    tasks: Sequence[Task], target: Target, alternatives: Alternatives
 ) -> list[tuple[Task, TracedSpace]]:
     """Tasks that compute kernels in other ways; those that TVM has no space for are left out."""
     kernels = {task.key: task for task in tasks}
     found: dict[str, tuple[Task, TracedSpace]] = {}
-    for name, functions in alternatives.items():
-        kernel = kernels[key_of(normalized(lowered[name]))]
+    for kernel_key, functions in alternatives.items():
+        kernel = kernels[kernel_key]
         for function in functions:
             module, way = normalized(function), Winograd.of(function)
             key = key_of(module)
@@ -82,7 +79,7 @@ def _alternatives(
 
 
 def kernel_names(lowered: IRModule) -> dict[str, list[str]]:
-    """What a library calls the kernels of a module from `lower`, by the keys of their tasks.
+    """What a library calls the kernels of a lowered module, by the keys of their tasks.
 
     Where a kernel's weight is re-laid out, TVM splits that off and gives the rest another name.
     """
@@ -90,7 +87,7 @@ def kernel_names(lowered: IRModule) -> dict[str, list[str]]:
     for variable, function in lowered.functions.items():
         if isinstance(function, tvm.tirx.PrimFunc):
             mine = names.setdefault(key_of(normalized(function)), [])
-            for name in (variable.name_hint, alternative_name(variable.name_hint)):
+            for name in (variable.name_hint, f"{variable.name_hint}{OTHER}"):
                 mine += [name, f"{name}{_SPLIT}"]
     return names
 

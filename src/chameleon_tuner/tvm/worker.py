@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,10 @@ Build = Callable[[IRModule, Target], Kernel]
 
 _SLOW_SECS = 0.5
 """What takes longer is run once when it is judged: the noise is in the milliseconds."""
+
+_UNTUNED_SECS = 0.05
+"""The same for the untuned kernel: a finalist that is as slow has no need to be compared well.
+Untuned convolutions take 100 to 1,000 times as long as tuned ones."""
 
 _WARM_SECS = 0.005
 """For so long a kernel runs, twice, before its rounds: what takes microseconds read up to twice
@@ -149,10 +153,11 @@ class KernelWorker:
         inputs = _original_inputs(space, seed_of(key))
         expected = _outputs(untuned, inputs, space.target)
         contestants = [
-            self._warmed(key, untuned, apart_bytes),
+            self._warmed(key, untuned, apart_bytes, _UNTUNED_SECS),
             *(self._contestant(task, c, compile_candidate, apart_bytes) for task, c in finalists),
         ]
-        judged = _interleave(contestants, rounds, round_secs, slow_once=True)
+        slow_secs = [_UNTUNED_SECS] + [_SLOW_SECS] * len(finalists)
+        judged = _interleave(contestants, rounds, round_secs, slow_secs)
         judged[0] = replace(judged[0], error=0.0)
         by_speed = sorted(
             (n for n in range(1, len(judged)) if judged[n].samples),
@@ -226,10 +231,12 @@ class KernelWorker:
         outputs[way.weight] = np.asarray(inputs[way.weight], dtype=np.float64)
         return outputs
 
-    def _warmed(self, key: str, kernel: Kernel, apart_bytes: int) -> Contestant:
+    def _warmed(
+        self, key: str, kernel: Kernel, apart_bytes: int, slow_secs: float = _SLOW_SECS
+    ) -> Contestant:
         timer = kernel.timer(self._inputs(key).turns(kernel.shapes, apart_bytes))
         once_secs = timer(1)
-        if once_secs < _SLOW_SECS:
+        if once_secs < slow_secs:
             for _ in range(2):  # a hiccup would leave it with few runs a round
                 once_secs = min(once_secs, timer(_runs(_WARM_SECS, once_secs)))
         return Contestant(timer, once_secs)
@@ -248,19 +255,23 @@ class KernelWorker:
 
 
 def _interleave(
-    contestants: list[Contestant], rounds: int, round_secs: float, *, slow_once: bool = False
+    contestants: list[Contestant],
+    rounds: int,
+    round_secs: float,
+    slow_secs: Sequence[float] | None = None,
 ) -> list[Judged]:
     """Samples of every contestant, a round at a time, each of about `round_secs`.
 
-    With `slow_once`, the first run of a slow contestant is all that it gets.
+    With `slow_secs`, the first run is all that a contestant gets whose takes so long.
     """
     samples: list[list[float]] = [[] for _ in contestants]
+    limits = slow_secs or [math.inf] * len(contestants)
     for number in range(rounds):
         for index in _order(len(contestants), number):
             timer, once_secs = contestants[index].timer, contestants[index].once_secs
             if timer is None:
                 continue
-            if not slow_once or once_secs < _SLOW_SECS:
+            if once_secs < limits[index]:
                 samples[index].append(timer(_runs(round_secs, once_secs)))
             elif number == 0:
                 samples[index].append(once_secs)

@@ -214,9 +214,12 @@ def in_turn(contestants: Sequence[T], number: int) -> list[T]:
 
 
 def reason(failure: Failed) -> str:
-    """A failure on one line: the last that says something, and how a process ended."""
+    """A failure on one line: the last that says something, and how a process ended.
+
+    Compilers end with a line of carets under what they quote.
+    """
     lines = [line.strip() for line in str(failure).splitlines()]
-    telling = [line for line in lines if line and not line.startswith(_ADVICE)]
+    telling = [line for line in lines if line.strip("^~| ") and not line.startswith(_ADVICE)]
     how = failure.status.value.replace("_", " ")
     if not telling:
         return how

@@ -73,7 +73,7 @@ def winograd(convolution: Convolution, tile: int) -> tirx.PrimFunc:
     c, f = convolution, FILTERINGS[tile]
     down, across, places = -(-c.rows // tile), -(-c.columns // tile), f.span**2
     rows = c.batch * down
-    with IRBuilder() as builder, T.prim_func(s_tir=True):
+    with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
         T.func_name("winograd")
         T.func_attr({"tirx.noalias": True, PATTERN: _OUT_ELEMENTWISE_FUSABLE})
         data = T.arg("data", _buffer(c.batch, c.height, c.width, c.inputs))

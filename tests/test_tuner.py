@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from chameleon_tuner.stopwatch import Stopwatch
+from chameleon_tuner.tuner import (
+    FINISH_SECS,
+    FINISH_SECS_A_KERNEL,
+    LEAST_SEARCH,
+    Options,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "kernels", "search_secs"),
+    [
+        ("10m", 20, 600 - FINISH_SECS - 20 * FINISH_SECS_A_KERNEL),
+        ("30s", 20, LEAST_SEARCH * 30),
+    ],
+)
+def test_a_time_budget_leaves_time_to_finish(text: str, kernels: int, search_secs: float) -> None:
+    budget = Options(time_budget=text).budget(kernels, Stopwatch())
+    assert budget.search_secs == search_secs
+    assert budget.deadline - time.monotonic() == pytest.approx(search_secs, abs=5.0)
+
+
+def test_without_one_only_trials_count() -> None:
+    budget = Options(effort="quick").budget(3, Stopwatch())
+    assert (budget.trials, budget.out_of_time()) == (192, False)
