@@ -65,7 +65,7 @@ def test_the_report_has_every_task_and_number(tuned_folder: Path, summary: dict[
     report = (tuned_folder / "report.md").read_text()
     rows = re.findall(r"^\| `(\S+)` +\|(.*)\|$", report, re.MULTILINE)
     assert sorted(name for name, _ in rows) == sorted(task["name"] for task in summary["tasks"])
-    trials = {name: int(cells.split("|")[5]) for name, cells in rows}
+    trials = {name: int(cells.split("|")[6]) for name, cells in rows}
     assert trials == {task["name"]: task["trials"] for task in summary["tasks"]}
     for key, version in summary["versions"].items():
         assert f"- {key} {version}" in report

@@ -12,6 +12,9 @@ from chameleon_tuner.task import DIRECT, Finalist, Task, by_kernel
 from chameleon_tuner.testing.models import tiny_network
 from chameleon_tuner.tvm.alternatives import Winograd, alternatives_of
 from chameleon_tuner.tvm.apply import OTHER, apply_winners
+from chameleon_tuner.tvm.build import build_libraries
+from chameleon_tuner.tvm.database import RECORDS, WORKLOADS
+from chameleon_tuner.tvm.deploy import Library
 from chameleon_tuner.tvm.frontend import import_model
 from chameleon_tuner.tvm.lower import finish, untuned
 from chameleon_tuner.tvm.prepare import Network, open_target, prepare
@@ -22,6 +25,7 @@ from chameleon_tuner.zoo.graph import Graph
 
 import tvm  # isort: skip
 from tvm import relax  # isort: skip
+from tvm.s_tir import meta_schedule  # isort: skip
 
 
 def prepared(model: onnx.ModelProto, folder: Path, *, winograd: bool = True) -> Network:
@@ -173,6 +177,26 @@ def test_a_network_of_alternatives_computes_the_same(network: Network, position:
     made = {v.name_hint for v, f in chosen.functions.items() if isinstance(f, tvm.tirx.PrimFunc)}
     assert made <= known
     assert sum(name.endswith(OTHER) for name in made) == len(winners)
+
+
+def test_a_library_of_alternatives_runs_and_their_schedules_are_exported(
+    network: Network, tmp_path: Path
+) -> None:
+    winners = {
+        key: (finalist(network, mine[2]), 1e-3)
+        for key, mine in by_kernel(network.tasks).items()
+        if len(mine) > 1
+    }
+    build_libraries(network, winners, tmp_path)
+    library = Library(tmp_path)
+    (found,) = library(library.random_inputs(0)).values()
+    assert np.isfinite(found).all()
+    database = meta_schedule.database.JSONDatabase(
+        str(tmp_path / WORKLOADS), str(tmp_path / RECORDS)
+    )
+    records = database.get_all_tuning_records()
+    assert len(records) == len(winners)
+    assert all(Winograd.of(record.workload.mod["main"]) for record in records)
 
 
 def test_what_is_marked_is_known_again(network: Network) -> None:

@@ -12,7 +12,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script.builder import ir as T  # noqa: N812 - the name that TVM gives it everywhere
 
 from chameleon_tuner.tvm.lower import PATTERN
-from chameleon_tuner.tvm.winograd.filtering import FILTERINGS, KERNEL, FloatArray
+from chameleon_tuner.tvm.winograd.filtering import FILTERINGS, KERNEL, Filtering, FloatArray
 from chameleon_tuner.tvm.winograd.rules import (
     FILTERING_RULE,
     INPUTS,
@@ -70,61 +70,96 @@ def winograd(convolution: Convolution, tile: int) -> tirx.PrimFunc:
     The sums over a tile are straight-line code. As loops to be unrolled they took TVM and LLVM a
     second (F(4x4) of 56x56x64); so a candidate is compiled in 0.22 s.
     """
-    c, f = convolution, FILTERINGS[tile]
-    down, across, places = -(-c.rows // tile), -(-c.columns // tile), f.span**2
-    rows = c.batch * down
+    t = _Tiling(convolution, tile, FILTERINGS[tile])
+    c = convolution
     with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
         T.func_name("winograd")
         T.func_attr({"tirx.noalias": True, PATTERN: _OUT_ELEMENTWISE_FUSABLE})
         data = T.arg("data", _buffer(c.batch, c.height, c.width, c.inputs))
-        weights = T.arg("weights", _buffer(places, c.inputs, c.outputs))
+        weights = T.arg("weights", _buffer(t.places, c.inputs, c.outputs))
         out = T.arg("out", _buffer(c.batch, c.rows, c.columns, c.outputs))
-        spectra = _intermediate(places, rows, across, c.inputs)
-        products = _intermediate(places, rows, across, c.outputs)
-        tiled = _intermediate(c.batch, down * tile, across * tile, c.outputs)
-
-        # TVM moves a block where each dimension of what it reads has a variable: hence `first`, 0.
-        with _block(INPUTS, 1, rows, across, c.inputs) as (first, row, x, k):
-            T.reads(data[row // down, 0 : c.height, 0 : c.width, k])
-            T.writes(spectra[first * places : first * places + places, row, x, k])
-            T.sblock_attr({RULE: NO_RULE})
-            pixels = [
-                [
-                    _pixel(data, c, (row // down, row % down * tile + i, x * tile + j, k))
-                    for j in range(f.span)
-                ]
-                for i in range(f.span)
-            ]
-            for place, value in enumerate(_transformed(f.inputs, pixels)):
-                T.buffer_store(spectra, value, [place, row, x, k])
-
-        with _block(PRODUCTS, places, rows, across, c.outputs, reduced=c.inputs) as axes:
-            place, row, x, k, r = axes
-            at = (place, row, x, k)
-            T.reads(spectra[place, row, x, r], weights[place, r, k])
-            T.writes(products[at])
-            with T.init():
-                T.buffer_store(products, _number(0), list(at))
-            product = spectra[place, row, x, r] * weights[place, r, k]
-            T.buffer_store(products, products[at] + product, list(at))
-
-        with _block(OUTPUTS, 1, rows, across, c.outputs) as (first, row, x, k):
-            n, top, left = row // down, row % down * tile, x * tile
-            T.reads(products[first * places : first * places + places, row, x, k])
-            T.writes(tiled[n, top : top + tile, left : left + tile, k])
-            T.sblock_attr({RULE: FILTERING_RULE})
-            sums = [
-                [T.Bind(products[i * f.span + j, row, x, k]) for j in range(f.span)]
-                for i in range(f.span)
-            ]
-            for place, value in enumerate(_transformed(f.outputs, sums)):
-                T.buffer_store(tiled, value, [n, top + place // tile, left + place % tile, k])
-
+        spectra = _intermediate(t.places, t.rows, t.across, c.inputs)
+        products = _intermediate(t.places, t.rows, t.across, c.outputs)
+        tiled = _intermediate(c.batch, t.down * tile, t.across * tile, c.outputs)
+        _transform_inputs(t, data, spectra)
+        _multiply(t, spectra, weights, products)
+        _transform_outputs(t, products, tiled)
         with _block("winograd", c.batch, c.rows, c.columns, c.outputs) as at:
             T.reads(tiled[at])
             T.writes(out[at])
             T.buffer_store(out, tiled[at], list(at))
     return builder.get()
+
+
+@dataclass(frozen=True)
+class _Tiling:
+    """A convolution in tiles of m x m outputs; the tiles of all images in rows."""
+
+    convolution: Convolution
+    tile: int
+    filtering: Filtering
+
+    @property
+    def places(self) -> int:
+        """Of the inputs of a tile."""
+        return self.filtering.span**2
+
+    @property
+    def down(self) -> int:
+        """Rows of tiles in an image."""
+        return -(-self.convolution.rows // self.tile)
+
+    @property
+    def across(self) -> int:
+        """Tiles in a row."""
+        return -(-self.convolution.columns // self.tile)
+
+    @property
+    def rows(self) -> int:
+        """Rows of tiles in all images."""
+        return self.convolution.batch * self.down
+
+
+# TVM moves a block where each dimension of what it reads has a variable: hence `first`, which is 0.
+
+
+def _transform_inputs(t: _Tiling, data: Any, spectra: Any) -> None:
+    c, span = t.convolution, range(t.filtering.span)
+    with _block(INPUTS, 1, t.rows, t.across, c.inputs) as (first, row, x, k):
+        n, top, left = row // t.down, row % t.down * t.tile, x * t.tile
+        T.reads(data[n, 0 : c.height, 0 : c.width, k])
+        T.writes(spectra[first * t.places : first * t.places + t.places, row, x, k])
+        T.sblock_attr({RULE: NO_RULE})
+        pixels = [[_pixel(data, c, (n, top + i, left + j, k)) for j in span] for i in span]
+        for place, value in enumerate(_transformed(t.filtering.inputs, pixels)):
+            T.buffer_store(spectra, value, [place, row, x, k])
+
+
+def _multiply(t: _Tiling, spectra: Any, weights: Any, products: Any) -> None:
+    c = t.convolution
+    with _block(PRODUCTS, t.places, t.rows, t.across, c.outputs, reduced=c.inputs) as axes:
+        place, row, x, k, r = axes
+        at = (place, row, x, k)
+        T.reads(spectra[place, row, x, r], weights[place, r, k])
+        T.writes(products[at])
+        with T.init():
+            T.buffer_store(products, _number(0), list(at))
+        product = spectra[place, row, x, r] * weights[place, r, k]
+        T.buffer_store(products, products[at] + product, list(at))
+
+
+def _transform_outputs(t: _Tiling, products: Any, tiled: Any) -> None:
+    span, tile = t.filtering.span, t.tile
+    with _block(OUTPUTS, 1, t.rows, t.across, t.convolution.outputs) as (first, row, x, k):
+        n, top, left = row // t.down, row % t.down * tile, x * tile
+        T.reads(products[first * t.places : first * t.places + t.places, row, x, k])
+        T.writes(tiled[n, top : top + tile, left : left + tile, k])
+        T.sblock_attr({RULE: FILTERING_RULE})
+        sums = [
+            [T.Bind(products[i * span + j, row, x, k]) for j in range(span)] for i in range(span)
+        ]
+        for place, value in enumerate(_transformed(t.filtering.outputs, sums)):
+            T.buffer_store(tiled, value, [n, top + place // tile, left + place % tile, k])
 
 
 def _pixel(data: Any, c: Convolution, at: tuple[Any, Any, Any, Any]) -> Any:
