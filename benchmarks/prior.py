@@ -3,10 +3,10 @@
     python benchmarks/prior.py prior/ [--trials 256] [--out prior.npz]
 
 None of the layers is one of the paper's or of the zoo's networks: those are what comparisons are
-made on. Each is measured with every algorithm that it has. That takes about a minute; what is
-there already is not measured again. Half of the
-trials are random, so that the prior knows what is bad, and half are found by evolutionary search.
-At the end models are fitted to them, which go into the package.
+made on. Each is measured with every algorithm that it has, for about a minute; what is there
+already is not measured again. Half of the trials are random, so that the prior knows what is bad,
+and half are found by evolutionary search. At the end models are fitted to them, which go into the
+package.
 """
 
 from __future__ import annotations

@@ -56,10 +56,18 @@ def _plain(mine: Sequence[Task]) -> dict[str, Any]:
         "arguments": list(task.arguments),
         "flops": task.flops,
         "weight": task.weight,
-        "space": sum(other.space.count for other in mine),
-        "sketches": sum(len(other.space.sketches) for other in mine),
+        "space": _space(mine),
+        "sketches": _sketches(mine),
         "algorithms": [other.algorithm for other in mine],
     }
+
+
+def _space(mine: Sequence[Task]) -> int:
+    return sum(task.space.count for task in mine)
+
+
+def _sketches(mine: Sequence[Task]) -> int:
+    return sum(len(task.space.sketches) for task in mine)
 
 
 def _arguments(each: Sequence[str]) -> str:
@@ -82,10 +90,9 @@ def _print_table(found: Sequence[Sequence[Task]]) -> None:
     for title in ("FLOP", "calls", "space", "sketches", "algorithms"):
         table.add_column(title, justify="right", no_wrap=True)
     for mine in sorted(found, key=lambda mine: -mine[0].weight * mine[0].flops):
-        task, plain = mine[0], _plain(mine)
-        numbers = (quantity(task.flops), task.weight, size(plain["space"]), plain["sketches"])
-        algorithms = len(plain["algorithms"])
-        table.add_row(task.name, _arguments(task.arguments), *map(str, numbers), str(algorithms))
+        task = mine[0]
+        numbers = (quantity(task.flops), task.weight, size(_space(mine)), _sketches(mine))
+        table.add_row(task.name, _arguments(task.arguments), *map(str, (*numbers, len(mine))))
     # A file or a pipe gets every row on one line.
     width = None if sys.stdout.isatty() else 10_000
     Console(width=width, highlight=False).print(table)

@@ -13,7 +13,7 @@ from tvm.target import Target
 from chameleon_tuner.tvm.kernels import is_gpu, weights_of
 from chameleon_tuner.tvm.lower import fuse, is_kernel_call, key_of, normalized
 from chameleon_tuner.tvm.winograd.filtering import FILTERINGS, transformed_weights
-from chameleon_tuner.tvm.winograd.legalize import CONV2D, Legalizer
+from chameleon_tuner.tvm.winograd.legalize import CONV2D, Filtered
 
 _TILE, _WEIGHT = "winograd_tile", "winograd_weight"
 
@@ -73,7 +73,7 @@ def alternatives_of(module: IRModule, target: Target, lowered: IRModule) -> Alte
     found: dict[str, list[Any]] = {}
     mine = _calls(lowered)
     for tile in FILTERINGS:
-        other = fuse(module, target, {CONV2D: Legalizer(tile)})
+        other = fuse(module, target, {CONV2D: Filtered(tile)})
         theirs = _calls(other)
         if len(theirs) != len(mine):
             continue

@@ -9,6 +9,7 @@ from typing import Any
 from tvm import relax, topi
 
 Legalizer = Callable[[relax.BlockBuilder, Any], Any]
+"""Makes a call of a kernel from a call of an operator."""
 
 
 def _erf(builder: relax.BlockBuilder, call: Any) -> Any:

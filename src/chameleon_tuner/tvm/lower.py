@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from tvm.target import Target
 
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm.constants import fold_layouts, take_out_weights
-from chameleon_tuner.tvm.fast_math import FAST_MATH
+from chameleon_tuner.tvm.fast_math import FAST_MATH, Legalizer
 from chameleon_tuner.tvm.kernels import is_gpu, launchable
 from chameleon_tuner.tvm.lean import lean_lowering
 from chameleon_tuner.tvm.traces import TracedSpace
@@ -46,7 +46,7 @@ def lay_out(module: IRModule, target: Target) -> IRModule:
 
 
 def fuse(
-    module: IRModule, target: Target, legalizers: Mapping[str, Callable[..., Any]] | None = None
+    module: IRModule, target: Target, legalizers: Mapping[str, Legalizer] | None = None
 ) -> IRModule:
     """A model's operators fused into kernels, each a PrimFunc, with weights free to be re-laid-out.
 
@@ -131,7 +131,7 @@ def finish(module: IRModule, target: Target) -> Compiled:
     """Fold re-laid-out weights, plan the memory and compile.
 
     Args:
-        module: with the winners' schedules, or from `lower` for the untuned kernels.
+        module: from `apply_winners`, or from `fuse` for the untuned kernels.
         target: what it is compiled for.
     """
     passes = [

@@ -19,7 +19,7 @@ _LEAST_CHANNELS = 16
 and 3 inputs they are most of the work."""
 
 
-class Legalizer:
+class Filtered:
     """Makes a minimal filtering of every convolution that can be one, and else TVM's own.
 
     The weights only have their shape: nothing is computed with them.
