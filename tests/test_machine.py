@@ -124,17 +124,32 @@ def test_without_cpuinfo_there_is_still_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "expected"),
+    ("caches", "last", "core"),
     [
-        (["32K", "1024K", "32768K"], 32768 * 1024),
-        (["48K"], 48 * 1024),
-        (["nonsense", ""], 32 * 2**20),
-        ([], 32 * 2**20),
+        ([("32K", "0"), ("32K", "0"), ("32768K", "0-1"), ("1024K", "0")], 32 * 2**20, 2**20),
+        ([("48K", "0"), ("512K", "0-3")], 512 * 1024, 2**20),
+        ([("2048K", "0")], 2 * 2**20, 2 * 2**20),
+        ([("nonsense", "0"), ("", "0")], 32 * 2**20, 2**20),
+        ([], 32 * 2**20, 2**20),
     ],
 )
-def test_the_last_cache_is_the_largest(tmp_path: Path, sizes: list[str], expected: int) -> None:
-    for number, size in enumerate(sizes):
+def test_the_caches_of_the_machine_and_of_a_core(
+    tmp_path: Path, caches: list[tuple[str, str]], last: int, core: int
+) -> None:
+    for number, (size, users) in enumerate(caches):
         folder = tmp_path / "cpu0" / "cache" / f"index{number}"
         folder.mkdir(parents=True)
         (folder / "size").write_text(size + "\n")
-    assert machine.last_level_cache_bytes(tmp_path) == expected
+        (folder / "shared_cpu_list").write_text(users + "\n")
+    assert machine.last_level_cache_bytes(tmp_path) == last
+    assert machine.core_cache_bytes(tmp_path) == core
+
+
+def test_hyper_threads_of_a_core_share_its_cache(tmp_path: Path) -> None:
+    folder = tmp_path / "cpu0" / "cache" / "index2"
+    folder.mkdir(parents=True)
+    (folder / "size").write_text("512K\n")
+    (folder / "shared_cpu_list").write_text("0,4\n")
+    (tmp_path / "cpu0" / "topology").mkdir()
+    (tmp_path / "cpu0" / "topology" / "thread_siblings_list").write_text("0,4\n")
+    assert machine.core_cache_bytes(tmp_path) == 512 * 1024

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
+_SECOND_LEVEL_BYTES = 256 * 1024
 CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -56,11 +57,36 @@ def thread_environment(threads: int) -> dict[str, str]:
     return {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": "1" if bound else "0"}
 
 
+def core_cache_bytes(cpus: Path = CPU_FOLDER) -> int:
+    """Of the largest cache that the first CPU's core has to itself, behind its first.
+
+    1 MiB where the system tells of none.
+    """
+    core = _core_of(0, cpus)
+    own = (size for size, users in _caches(cpus) if users == core and size >= _SECOND_LEVEL_BYTES)
+    return max(own, default=1024 * 1024)
+
+
 def last_level_cache_bytes(cpus: Path = CPU_FOLDER) -> int:
     """Of the largest cache that the first CPU has; 32 MiB where the system does not tell."""
-    sizes = [path.read_text().strip() for path in (cpus / "cpu0" / "cache").glob("index*/size")]
-    kibibytes = [int(size[:-1]) for size in sizes if re.fullmatch(r"\d+K", size)]
-    return max(kibibytes, default=32 * 1024) * 1024
+    return max((size for size, _ in _caches(cpus)), default=32 * 1024 * 1024)
+
+
+def _caches(cpus: Path) -> list[tuple[int, str]]:
+    """Bytes of the first CPU's caches, and the list of the CPUs that use each."""
+    found = []
+    for folder in (cpus / "cpu0" / "cache").glob("index*"):
+        size, users = (_text(folder / name) for name in ("size", "shared_cpu_list"))
+        if re.fullmatch(r"\d+K", size):
+            found.append((int(size[:-1]) * 1024, users))
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def process_age_secs() -> float:

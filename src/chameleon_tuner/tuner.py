@@ -59,6 +59,8 @@ class Options:
         shapes: static shapes of inputs with open dimensions, by name.
         winograd: whether 3x3 convolutions of stride 1 may be computed by minimal filtering, where
             that is faster: it rounds otherwise, by 1e-5 of the largest output.
+        separable: whether a depthwise convolution and the pointwise ones around it may be one
+            kernel, where the images between them do not stay in the cache.
         handler: of the worker processes; tests inject faults here.
     """
 
@@ -72,6 +74,7 @@ class Options:
     target: str = "auto"
     shapes: Mapping[str, Sequence[int]] | None = None
     winograd: bool = True
+    separable: bool = True
     handler: str = HANDLER
 
     def check(self) -> Recipe:
@@ -138,7 +141,9 @@ def run(model: Any, out: Path, options: Options, progress: Progress, clock: Stop
         target = prepare.open_target(options.target, threads)
         program = frontend.import_model(model, options.shapes)
         check_folder(out, program.digest)
-        network = prepare.prepare(program, target, threads, winograd=options.winograd)
+        network = prepare.prepare(
+            program, target, threads, separable=options.separable, winograd=options.winograd
+        )
         make_folder(out)
         policy = TimingPolicy(apart_bytes=network.apart_bytes)
         local = LocalMeasurer(pool, policy, clock=clock)
@@ -166,6 +171,7 @@ def _search(
         "batch": recipe.batch,
         "prior": prior.revision(),
         "winograd": options.winograd,
+        "separable": options.separable,
     }
     info = RunInfo(network.program.digest, recipe.name, options.seed, settings)
     shared = SharedRecords()

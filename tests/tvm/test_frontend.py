@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from chameleon_tuner.errors import ModelError
@@ -10,6 +11,7 @@ from chameleon_tuner.tvm.lower import finish, fuse, lay_out
 from chameleon_tuner.tvm.onnx_import import import_onnx
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import extract_tasks
+from chameleon_tuner.zoo.graph import Graph
 
 import tvm  # isort: skip
 from tvm import relax, te, topi  # isort: skip
@@ -81,6 +83,27 @@ def test_convolutions_run_channels_last_and_the_ends_stay(target: tvm.target.Tar
         channels = int(task.arguments[1].split()[0].rpartition("x")[2])
         assert task.arguments[-1].split()[0].endswith(f"x{channels}")  # HWIO in, NHWC out
     assert {task.key for task in tasks} == set(spaces)
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [("HardSwish", {}), ("HardSigmoid", {"alpha": 0.3, "beta": 0.4}), ("HardSigmoid", {})],
+)
+def test_hard_activations_fuse_with_the_convolution(
+    op: str, attributes: dict[str, float], target: tvm.target.Target
+) -> None:
+    graph = Graph("hard", 0)
+    x = graph.conv(graph.input("input", (1, 4, 6, 6)), 8, kernel=3, padding=1)
+    x = graph.node(op, (x,), x.shape, **attributes)
+    model = graph.model(graph.conv(x, 8, kernel=3, padding=1))
+    tasks, _ = extract_tasks(fuse(lay_out(import_onnx(model, {}), target), target), target)
+    assert sum("conv2d" in task.name for task in tasks) == 2
+    assert all("conv2d" in task.name or "transpose" in task.name for task in tasks)
+    data = np.random.default_rng(0).standard_normal((1, 4, 6, 6)).astype("float32") * 4
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (wanted,) = session.run(None, {"input": data})
+    found = outputs(import_onnx(model, {}), target, data)
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
 def test_keys_do_not_depend_on_the_weights(target: tvm.target.Target) -> None:

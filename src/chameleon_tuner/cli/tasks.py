@@ -46,7 +46,7 @@ def _extract(model: str, target: str, shapes: dict[str, tuple[int, ...]]) -> Seq
     threads = usable_cores()
     resolved = targets.resolve_target(target, threads)
     program = frontend.import_model(model, shapes)
-    return prepare.prepare(program, resolved, threads, winograd=True).tasks
+    return prepare.prepare(program, resolved, threads, separable=True, winograd=True).tasks
 
 
 def _plain(mine: Sequence[Task]) -> dict[str, Any]:

@@ -42,6 +42,11 @@ SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
     help="Whether 3x3 convolutions may be computed by Winograd's filtering where it is faster; "
     "it rounds otherwise, by 1e-5 of the largest output.",
 )
+@click.option(
+    "--separable/--no-separable",
+    default=True,
+    help="Whether depthwise convolutions and what is around them may be one kernel.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Show nothing but errors.")
 def tune(model: str, out: str, shapes: Sequence[str], quiet: bool, **chosen: Any) -> None:
     """Tune MODEL, an ONNX file, for this machine.

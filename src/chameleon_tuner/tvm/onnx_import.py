@@ -135,18 +135,45 @@ def _scalar(bound: Any) -> float | None:
 
 
 def _clipped(bb: Any, data: Any, low: float, high: float) -> Any:
+    dtype = data.ty.dtype
     if math.isfinite(low):
-        data = bb.normalize(relax.op.maximum(data, relax.const(low, "float32")))
+        data = bb.normalize(relax.op.maximum(data, relax.const(low, dtype)))
     if math.isfinite(high):
-        data = bb.normalize(relax.op.minimum(data, relax.const(high, "float32")))
+        data = bb.normalize(relax.op.minimum(data, relax.const(high, dtype)))
     return data
+
+
+class _HardSigmoid(onnx_frontend.HardSigmoid):  # type: ignore[misc]
+    """HardSigmoid without TVM's `clip`, which left transposes on both sides of it."""
+
+    @classmethod
+    def _impl_v1(cls, bb: Any, inputs: Any, attr: Any, params: Any) -> Any:
+        x = inputs[0]
+        return _ramp(bb, x, float(attr.get("alpha", 0.2)), float(attr.get("beta", 0.5)))
+
+
+class _HardSwish(onnx_frontend.HardSwish):  # type: ignore[misc]
+    """HardSwish without TVM's `clip`: x times its HardSigmoid of slope 1/6 and 1/2."""
+
+    @classmethod
+    def _impl_v14(cls, bb: Any, inputs: Any, attr: Any, params: Any) -> Any:
+        return relax.op.multiply(inputs[0], _ramp(bb, inputs[0], 1 / 6, 0.5))
+
+
+def _ramp(bb: Any, x: Any, slope: float, middle: float) -> Any:
+    dtype = x.ty.dtype
+    scaled = bb.normalize(relax.op.multiply(x, relax.const(slope, dtype)))
+    return _clipped(bb, bb.normalize(relax.op.add(scaled, relax.const(middle, dtype))), 0.0, 1.0)
+
+
+_OURS = {"Clip": _Clip, "HardSigmoid": _HardSigmoid, "HardSwish": _HardSwish}
 
 
 @contextlib.contextmanager
 def _converters() -> Iterator[None]:
     """TVM's ONNX converters with ours in place; the table is a function of the pinned TVM."""
     original = onnx_frontend._get_convert_map
-    onnx_frontend._get_convert_map = lambda: {**original(), "Clip": _Clip}
+    onnx_frontend._get_convert_map = lambda: {**original(), **_OURS}
     try:
         yield
     finally:

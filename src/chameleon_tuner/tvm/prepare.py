@@ -9,12 +9,14 @@ from tvm.ir import IRModule
 from tvm.target import Target
 
 from chameleon_tuner.errors import TargetError
-from chameleon_tuner.machine import last_level_cache_bytes
+from chameleon_tuner.machine import core_cache_bytes, last_level_cache_bytes
 from chameleon_tuner.task import Task
 from chameleon_tuner.tvm.alternatives import Alternatives, alternatives_of
 from chameleon_tuner.tvm.frontend import Program
 from chameleon_tuner.tvm.kernels import device_of, is_gpu, weights_bytes
 from chameleon_tuner.tvm.lower import fuse, lay_out
+from chameleon_tuner.tvm.separable.chains import Caches
+from chameleon_tuner.tvm.separable.merge import merge_separable
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import extract_tasks
 from chameleon_tuner.tvm.traces import TracedSpace
@@ -77,18 +79,37 @@ def open_target(text: str, threads: int) -> Target:
     return target
 
 
-def prepare(program: Program, target: Target, threads: int, *, winograd: bool = False) -> Network:
+def prepare(
+    program: Program,
+    target: Target,
+    threads: int,
+    *,
+    separable: bool = False,
+    winograd: bool = False,
+) -> Network:
     """Lower a program and extract its tasks.
 
     Args:
         program: a model.
         target: what it is tuned for.
         threads: that kernels are tuned with.
+        separable: whether depthwise convolutions and what is around them may be one kernel; see
+            `tvm/separable`.
         winograd: whether there are tasks that compute 3x3 convolutions by minimal filtering,
             beside those of the convolutions as they are.
     """
     laid_out = lay_out(program.module, target)
     lowered = fuse(laid_out, target)
     alternatives = alternatives_of(laid_out, target, lowered) if winograd else {}
-    tasks, spaces = extract_tasks(lowered, target, alternatives)
-    return Network(program, target, threads, lowered, alternatives, tasks, spaces)
+    merged = lowered
+    if separable and not is_gpu(target):
+        merged = merge_separable(lowered, Caches(core_cache_bytes(), threads))
+    try:
+        tasks, spaces = extract_tasks(merged, target, alternatives)
+    except (ValueError, RuntimeError, IndexError):
+        if merged is lowered:
+            raise
+        # What follows a convolution may be what no rule has seen: its parts have spaces.
+        merged = lowered
+        tasks, spaces = extract_tasks(merged, target, alternatives)
+    return Network(program, target, threads, merged, alternatives, tasks, spaces)

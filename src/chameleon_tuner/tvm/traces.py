@@ -27,7 +27,8 @@ from chameleon_tuner.space import (
     Tile,
 )
 from chameleon_tuner.tvm.intrinsics import import_intrinsics
-from chameleon_tuner.tvm.winograd import rules  # noqa: F401 - makes them known to MetaSchedule
+from chameleon_tuner.tvm.separable import rules as _separable  # noqa: F401 - known to MetaSchedule
+from chameleon_tuner.tvm.winograd import rules as _winograd  # noqa: F401 - known to MetaSchedule
 
 _TILE, _CATEGORICAL, _LOCATION = (
     "SamplePerfectTile",

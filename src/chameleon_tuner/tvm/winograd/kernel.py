@@ -12,15 +12,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script.builder import ir as T  # noqa: N812 - the name that TVM gives it everywhere
 
 from chameleon_tuner.tvm.lower import PATTERN
+from chameleon_tuner.tvm.sketching import NO_RULE, RULE
 from chameleon_tuner.tvm.winograd.filtering import FILTERINGS, KERNEL, Filtering, FloatArray
-from chameleon_tuner.tvm.winograd.rules import (
-    FILTERING_RULE,
-    INPUTS,
-    NO_RULE,
-    OUTPUTS,
-    PRODUCTS,
-    RULE,
-)
+from chameleon_tuner.tvm.winograd.rules import FILTERING_RULE, INPUTS, OUTPUTS, PRODUCTS
 
 DTYPE = "float32"
 

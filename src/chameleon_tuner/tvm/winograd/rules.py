@@ -10,19 +10,13 @@ from typing import Any
 import tvm_ffi
 from tvm.s_tir import Schedule
 
-RULE, FILTERING_RULE, NO_RULE = "schedule_rule", "winograd", "None"
-"""MetaSchedule's annotation of a block that has a rule of its own: this one, and none at all."""
+from chameleon_tuner.tvm.sketching import alone, lanes_of, leave, split
+
+FILTERING_RULE = "winograd"
+"""The rule's name, which the block of the outputs is annotated with."""
 
 INPUTS, PRODUCTS, OUTPUTS = "winograd_inputs", "winograd_products", "winograd_outputs"
 """The blocks: in this order, each has its values from the one before it."""
-
-_ALONE = "vectorized_alone"
-
-_LANES = 16
-"""Channels that the sums over a tile are made of at once: a vector of AVX-512, two of AVX2."""
-
-_MOST_INNERMOST = 64
-"""Of a tile: MetaSchedule's own limit on CPUs, four vectors of AVX-512."""
 
 
 def _schedule(schedule: Schedule, outputs: Any) -> list[Schedule]:
@@ -56,9 +50,9 @@ def _by_rows(schedule: Schedule, outputs: Any, last: Any) -> list[Schedule]:
     for block in (products, outputs):
         schedule.reverse_compute_at(block, row, preserve_unit_loops=True)
     _transforms(schedule, outputs, last)
-    schedule.annotate(products, RULE, NO_RULE)
+    leave(schedule, products)
     _, _, tile, output, channel = schedule.get_loops(products)[-5:]
-    tiles, outs, channels = (_split(schedule, loop) for loop in (tile, output, channel))
+    tiles, outs, channels = (split(schedule, loop) for loop in (tile, output, channel))
     schedule.reorder(outs[0], tiles[0], *channels, tiles[1], outs[1])
     return [schedule]
 
@@ -73,29 +67,17 @@ def _transforms(schedule: Schedule, outputs: Any, last: Any) -> None:
     _vectorize(schedule, lanes)
 
 
-def _split(schedule: Schedule, loop: Any) -> list[Any]:
-    """A loop in two, at a factor that is searched."""
-    factors = schedule.sample_perfect_tile(loop, 2, _MOST_INNERMOST)
-    return list(schedule.split(loop, factors))
-
-
 def _vectorized(schedule: Schedule, block: Any) -> Any:
     """Vectorise a block over its channels, its innermost loop; the loop around the vectors."""
     channel = schedule.get_loops(block)[-1]
     extent = int(schedule.get(channel).extent)
-    lanes = max(lanes for lanes in range(1, _LANES + 1) if extent % lanes == 0)
-    outer, inner = schedule.split(channel, [None, lanes])
+    outer, inner = schedule.split(channel, [None, lanes_of(extent)])
     _vectorize(schedule, inner)
     return outer
 
 
 def _vectorize(schedule: Schedule, loop: Any) -> None:
-    """Vectorise a loop and no other.
-
-    MetaSchedule's postprocessor would fuse tiles into the vectors where a vector has all channels.
-    What is within the edges differs between tiles then, and TVM's vectors of such conditions made
-    wrong outputs. It lets loops with an annotation be.
-    """
+    """Vectorise a loop and no other; see `alone`."""
     if int(schedule.get(loop).extent) > 1:
         schedule.vectorize(loop)
-    schedule.annotate(loop, _ALONE, 1)
+    alone(schedule, loop)
