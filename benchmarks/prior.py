@@ -57,6 +57,17 @@ def _depthwise(kernel: int, stride: int = 1) -> Body:
     )
 
 
+def _separable(outputs: int, kernel: int = 3, stride: int = 1, widened: int = 0) -> Body:
+    """A depthwise and a pointwise convolution; an inverted residual where it widens."""
+
+    def body(graph: Graph, x: Tensor) -> Tensor:
+        y = graph.relu6(graph.conv(x, widened, kernel=1)) if widened else x
+        y = graph.conv(_depthwise(kernel, stride)(graph, y), outputs, kernel=1)
+        return graph.add(y, x) if y.shape == x.shape else y
+
+    return body
+
+
 def _dense(units: int) -> Body:
     return lambda graph, x: graph.relu(graph.gemm(x, units))
 
@@ -118,6 +129,17 @@ LAYERS: dict[str, tuple[Shape, Body]] = {
     "conv-14-512-512": (_image(512, 14), _conv(512, 3, 2)),
     "depthwise-14-480-s2": (_image(480, 14), _depthwise(3, 2)),
     "matmul-192-384-96": ((1, 192, 384), _matmul(96)),
+    # MobileNet, MnasNet and EfficientNet have such blocks, which are one kernel on most machines:
+    # their images do not stay in a core's cache of 1 MiB.
+    "separable-112-32-64": (_image(32, 112), _separable(64)),
+    "separable-56-128-128": (_image(128, 56), _separable(128)),
+    "separable-28-256-256": (_image(256, 28), _separable(256)),
+    "separable-14-512-512": (_image(512, 14), _separable(512)),
+    "separable-40-120-40-5": (_image(120, 40), _separable(40, kernel=5)),
+    "separable-160-72-24-s2": (_image(72, 160), _separable(24, stride=2)),
+    "inverted-96-24-144": (_image(24, 96), _separable(24, widened=144)),
+    "inverted-128-16-64-s2": (_image(16, 128), _separable(24, stride=2, widened=64)),
+    "inverted-80-40-120": (_image(40, 80), _separable(40, widened=120)),
 }
 
 
@@ -157,7 +179,7 @@ def _tasks(name: str, shape: Shape, body: Body) -> list[Task]:
         path = Path(folder) / f"{name}.onnx"
         onnx.save(model, path)
         program, target = import_model(path), open_target("auto", threads)
-        tasks = prepare(program, target, threads, winograd=True).tasks
+        tasks = prepare(program, target, threads, separable=True, winograd=True).tasks
     return max(by_kernel(tasks).values(), key=lambda mine: mine[0].flops)
 
 

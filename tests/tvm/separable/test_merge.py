@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from chameleon_tuner.cost import prior
 from chameleon_tuner.task import Finalist
 from chameleon_tuner.tvm.apply import apply_winners
 from chameleon_tuner.tvm.frontend import import_model
@@ -235,6 +236,14 @@ def test_the_last_blocks_of_mobilenet_stay_apart(tmp_path: Path) -> None:
     found = [name for name in names if name.startswith(("separable", "inverted"))]
     assert found == ["separable_conv2d", "inverted_residual", *["separable_conv2d"] * 10]
     assert len(called(plain)) - len(names) == 2 + 11
+
+
+@pytest.mark.parametrize("name", ["pair", "residual"])
+def test_something_is_known_of_them_before_they_are_measured(name: str, tmp_path: Path) -> None:
+    tasks, _ = extract_tasks(merge_separable(lowered(BLOCKS[name], tmp_path), ALWAYS), TARGET)
+    merged = [task for task in tasks if task.name.startswith(("inverted", "separable"))]
+    assert merged
+    assert all(prior.shipped(task.space.feature_names) for task in merged)
 
 
 def test_a_gpu_gets_the_kernels_as_they_are(tmp_path: Path) -> None:

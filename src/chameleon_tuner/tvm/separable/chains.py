@@ -23,7 +23,7 @@ _CONVOLUTIONS = ("conv2d_nhwc", _GROUPED)
 _HELD = 1 / 4
 """Of a core's cache: what it holds of an image until the next kernel has it. MobileNet-V2 took 0.91
 of its time with a limit of the whole cache, which merges three chains, and 0.87 with this one,
-which merges twelve (2 cores with 1 MiB each, 25 interleaved rounds)."""
+which merges twelve (2 cores with 1 MiB each, 25 rounds of `benchmarks/beside.py`)."""
 
 
 class Kind(Enum):

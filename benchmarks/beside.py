@@ -1,0 +1,43 @@
+"""Time tuned folders of one model side by side, turn by turn.
+
+    python benchmarks/beside.py FOLDER FOLDER ... [--rounds 25]
+
+Prints the median of each, and the median over the rounds of its time over the first one's. For what
+changed between two ways to tune: they share neighbours, clock and caches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from chameleon_tuner.tvm.deploy import Library
+
+TURN_SECS, PAUSE_SECS = 0.3, 0.05
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--rounds", type=int, default=25)
+    asked = parser.parse_args()
+    libraries = [Library(folder) for folder in asked.folders]
+    inputs = libraries[0].random_inputs(0)
+    rounds = []
+    for _ in range(asked.rounds):
+        turns = []
+        for library in libraries:
+            time.sleep(PAUSE_SECS)
+            turns.append(library.time(inputs, TURN_SECS))
+        rounds.append(turns)
+    for number, folder in enumerate(asked.folders):
+        median = statistics.median(turns[number] for turns in rounds)
+        ratio = statistics.median(turns[number] / turns[0] for turns in rounds)
+        print(f"{folder}: {median * 1e3:.3g} ms, {ratio:.3f} of the first")
+
+
+if __name__ == "__main__":
+    main()
