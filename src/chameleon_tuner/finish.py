@@ -98,7 +98,8 @@ def deploy(
     """Build the tuned library and compare it with the untuned one, and with onnxruntime.
 
     A tuned model that computes something else, or is not faster as a whole, is not deployed:
-    the folder then holds what TVM makes of the model without tuning, and the result says so.
+    the folder then holds what TVM makes of the model without tuning, and the result says so. One
+    that seems not faster is timed once more: what else the machine did may have made it seem so.
     """
     from chameleon_tuner.tvm.build import build_libraries, drop_untuned, keep_untuned
 
@@ -111,6 +112,8 @@ def deploy(
         build_libraries(network, winners, folder)
     with clock.timing("run"):
         comparison = _compare(network, folder, pool)
+        if not _faster(comparison):
+            comparison = _compare(network, folder, pool)
         reason = _why_not(comparison, [winner for winner, _ in winners.values()])
         if reason:
             keep_untuned(folder)
@@ -122,13 +125,16 @@ def deploy(
 
 def _why_not(comparison: Comparison, winners: Sequence[Finalist]) -> str:
     """Why a tuned model is not deployed; empty if it is."""
-    latency = comparison.latency_secs
     if _wrong(comparison):
         advice = "; tune with --no-winograd" if any(w.task.computes for w in winners) else ""
         return f"the outputs of the whole tuned model differ{advice}"
-    if latency["tuned"] >= latency["untuned"]:
+    if not _faster(comparison):
         return "the whole tuned model is not faster"
     return ""
+
+
+def _faster(comparison: Comparison) -> bool:
+    return comparison.latency_secs["tuned"] < comparison.latency_secs["untuned"]
 
 
 def _wrong(comparison: Comparison) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from chameleon_tuner import zoo
 from chameleon_tuner.compare.recording import read_recordings
 from chameleon_tuner.cost import prior
 from chameleon_tuner.cost.surrogate import TreeSurrogate
@@ -92,8 +93,10 @@ def test_own_records_overrule_it(histories: list[History]) -> None:
     assert rank_correlation(model.predict(rest).mean, truth) > 0.5
 
 
-def test_the_paper_s_layers_have_a_prior_and_are_not_what_it_was_made_of() -> None:
+def test_the_paper_s_layers_have_a_prior_and_are_not_what_it_was_made_of(tmp_path: Path) -> None:
     from chameleon_tuner.compare.suites import tasks_of
+    from chameleon_tuner.tvm.frontend import import_model
+    from chameleon_tuner.tvm.prepare import open_target, prepare
 
     tasks = tasks_of("paper")
     assert len(tasks) == len(PAPER)
@@ -106,8 +109,11 @@ def test_the_paper_s_layers_have_a_prior_and_are_not_what_it_was_made_of() -> No
     networks = [
         task for name in ("resnet18", "mobilenet_v2", "bert_tiny") for task in tasks_of(name)
     ]
-    assert len(learned) == 26 + 8 * 2  # eight of the layers can be computed in two other ways
-    assert not learned & {task.key for task in (*tasks, *networks)}
+    zoo.save("mobilenet_v2", tmp_path / "model.onnx")
+    program, target = import_model(tmp_path / "model.onnx"), open_target("auto", 2)
+    merged = prepare(program, target, 2, separable=True).tasks
+    assert len(learned) == 35 + 8 * 2  # eight of the layers can be computed in two other ways
+    assert not learned & {task.key for task in (*tasks, *networks, *merged)}
 
 
 def _first(history: History, count: int) -> History:

@@ -1,0 +1,62 @@
+"""How far a comparison's recipes end from the best configuration that anybody measured.
+
+    python benchmarks/limit.py benchmarks/results/paper-layers [MORE.jsonl.gz ...]
+
+Takes what all tuners measured on a task, and other recordings of it, together: the limit of the
+space, as far as it is known. Both sides are times of the tuners' own engine, and the least of
+thousands of timings is one of a quiet moment: a recipe at 1.00 would have been lucky, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from chameleon_tuner.compare.recording import read_recordings
+
+RECORDING, RESULTS = "recording.jsonl.gz", "results.json"
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("recordings", nargs="*", type=Path)
+    asked = parser.parse_args()
+    curves = json.loads((asked.folder / RESULTS).read_text())["curves"]
+    measured = _measured([asked.folder / RECORDING, *asked.recordings])
+    recipes = list(dict.fromkeys(curve["recipe"] for curve in curves))
+    ratios = []
+    print(f"{'task':12} {'measured':>8} {'best us':>9}  " + "  ".join(recipes))
+    for task, configurations in measured.items():
+        best = min(configurations.values()) * 1e6
+        own = [[c["own_us"][-1] for c in curves if _is(c, task, recipe)] for recipe in recipes]
+        ratios.append([float(np.exp(np.mean(np.log(times)))) / best for times in own])
+        row = "  ".join(f"{r:{len(n)}.2f}" for r, n in zip(ratios[-1], recipes, strict=True))
+        print(f"{task:12} {len(configurations):8} {best:9.5g}  {row}")
+    means = np.exp(np.mean(np.log(ratios), axis=0))
+    row = "  ".join(f"{m:{len(n)}.3f}" for m, n in zip(means, recipes, strict=True))
+    print(f"{'geomean':31}  {row}")
+
+
+def _measured(paths: list[Path]) -> dict[str, dict[str, float]]:
+    """Seconds by configuration and task, the least where there are several."""
+    found: dict[str, dict[str, float]] = {}
+    for path in paths:
+        for recording in read_recordings([path]):
+            mine = found.setdefault(recording.task.name, {})
+            for outcome in recording.outcomes:
+                key = json.dumps(outcome.configuration.to_json())
+                mine[key] = min(outcome.seconds, mine.get(key, outcome.seconds))
+    return found
+
+
+def _is(curve: dict[str, object], task: str, recipe: str) -> bool:
+    return (curve["task"], curve["recipe"]) == (task, recipe)
+
+
+if __name__ == "__main__":
+    main()
