@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from statistics import geometric_mean
 
-import numpy as np
-
+from chameleon_tuner.compare.folder import RECORDING, RESULTS
 from chameleon_tuner.compare.recording import read_recordings
-
-RECORDING, RESULTS = "recording.jsonl.gz", "results.json"
 
 
 def main() -> None:
@@ -34,10 +32,10 @@ def main() -> None:
     for task, configurations in measured.items():
         best = min(configurations.values()) * 1e6
         own = [[c["own_us"][-1] for c in curves if _is(c, task, recipe)] for recipe in recipes]
-        ratios.append([float(np.exp(np.mean(np.log(times)))) / best for times in own])
+        ratios.append([geometric_mean(times) / best for times in own])
         row = "  ".join(f"{r:{len(n)}.2f}" for r, n in zip(ratios[-1], recipes, strict=True))
         print(f"{task:12} {len(configurations):8} {best:9.5g}  {row}")
-    means = np.exp(np.mean(np.log(ratios), axis=0))
+    means = [geometric_mean(column) for column in zip(*ratios, strict=True)]
     row = "  ".join(f"{m:{len(n)}.3f}" for m, n in zip(means, recipes, strict=True))
     print(f"{'geomean':31}  {row}")
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 _SECOND_LEVEL_BYTES = 256 * 1024
+"""At least; smaller caches are a core's first."""
+
 CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -32,10 +34,7 @@ def _allowed_cpus() -> set[int]:
 
 
 def _core_of(cpu: int, cpus: Path) -> str:
-    try:
-        return (cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
-    except OSError:
-        return str(cpu)
+    return _text(cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu)
 
 
 def _quota(limit: Path) -> int:
@@ -83,6 +82,7 @@ def _caches(cpus: Path) -> list[tuple[int, str]]:
 
 
 def _text(path: Path) -> str:
+    """Of a file of the system; empty where there is none."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -172,7 +172,7 @@ class Arguments:
             apart_bytes: of weights that are read between two runs on the same; none where it is 0.
         """
         first = self.views(shapes)
-        own_bytes = sum(_bytes(shapes[number]) for number in self._weights)
+        own_bytes = sum(shape_bytes(shapes[number]) for number in self._weights)
         count = math.ceil(apart_bytes / own_bytes) if own_bytes else 1
         sets = [first]
         for turn in range(1, min(count, _MOST_TURNS)):
@@ -198,10 +198,11 @@ class Arguments:
 def weights_bytes(module: IRModule) -> int:
     """Of a kernel's weights, as the network has them."""
     shapes = argument_shapes(module, rewritten=False)
-    return sum(_bytes(shapes[number]) for number in weights_of(module["main"]))
+    return sum(shape_bytes(shapes[number]) for number in weights_of(module["main"]))
 
 
-def _bytes(shape: Shape) -> int:
+def shape_bytes(shape: Shape) -> int:
+    """Of an argument."""
     extents, dtype = shape
     return math.prod(extents) * int(tvm.DataType(dtype).bits) // 8
 

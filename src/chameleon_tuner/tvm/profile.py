@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import tvm_ffi
 
 from chameleon_tuner.tvm.deploy import Library
+from chameleon_tuner.tvm.kernels import shape_bytes
 
 _NO_KERNELS = ("vm.", "relax.run.")
 """Begin the names of what the virtual machine and Relax's runtime do themselves."""
@@ -98,6 +98,4 @@ def _bytes(argument: Any) -> int:
     shape, dtype = getattr(argument, "shape", None), getattr(argument, "dtype", None)
     if shape is None or dtype is None:
         return 0
-    digits = re.search(r"\d+", str(dtype))
-    bits = int(digits.group()) if digits else 8  # `float32`, and `bool`
-    return math.prod(int(extent) for extent in shape) * bits // 8
+    return shape_bytes((tuple(int(extent) for extent in shape), str(dtype)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
+import tvm_ffi
 from tvm.s_tir import Schedule
 
 RULE, NO_RULE = "schedule_rule", "None"
@@ -18,6 +20,15 @@ _LEAST_LANES = 4
 
 MOST_INNERMOST = 64
 """Of a tile: MetaSchedule's own limit on CPUs, four vectors of AVX-512."""
+
+
+Rule: TypeAlias = Callable[[Schedule, Any], list[Schedule]]
+"""Makes sketches of the schedule of a function and its block that is annotated with the rule."""
+
+
+def register(name: str, rule: Rule) -> None:
+    """Let MetaSchedule find a rule by its name, wherever a space is generated in this process."""
+    tvm_ffi.register_global_func(f"s_tir.meta_schedule.cpu.{name}", rule, override=True)
 
 
 def split(schedule: Schedule, loop: Any) -> list[Any]:
@@ -42,6 +53,25 @@ def alone(schedule: Schedule, loop: Any) -> None:
     outputs. It lets loops with an annotation be.
     """
     schedule.annotate(loop, "vectorized_alone", 1)
+
+
+def followed(schedule: Schedule, block: Any) -> Any:
+    """What follows a block, up to the end of the function, as one block."""
+    last = schedule.get_consumers(block)[0]
+    while consumers := schedule.get_consumers(last):
+        last = consumers[0]
+    inline_between(schedule, block, last)
+    return last
+
+
+def inline_between(schedule: Schedule, block: Any, last: Any) -> None:
+    """Inline what is between a block and one that follows it into that."""
+    name = schedule.get(block).name_hint
+    while True:
+        between = [b for b in schedule.get_producers(last) if schedule.get(b).name_hint != name]
+        if not between:
+            return
+        schedule.compute_inline(between[0])
 
 
 def leave(schedule: Schedule, *blocks: Any) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import tvm
 from tvm import relax
 from tvm.ir import IRModule
 from tvm.s_tir import Schedule
 
+from chameleon_tuner.tvm.kernels import shape_bytes
 from chameleon_tuner.tvm.lower import is_kernel_call, normalized
 
 _PADDING, _GROUPED = "pad_temp", "group_conv2d_nhwc"
@@ -139,5 +138,5 @@ def _only_readers(block: relax.DataflowBlock, calls: Mapping[Any, Any]) -> dict[
 
 
 def _bytes(variable: Any) -> int:
-    extents = [int(extent) for extent in variable.ty.shape.values]
-    return math.prod(extents) * int(tvm.DataType(variable.ty.dtype).bits) // 8
+    extents = tuple(int(extent) for extent in variable.ty.shape.values)
+    return shape_bytes((extents, str(variable.ty.dtype)))

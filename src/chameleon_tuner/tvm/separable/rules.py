@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import tvm_ffi
 from tvm.s_tir import Schedule
 
-from chameleon_tuner.tvm.sketching import MOST_INNERMOST, alone, lanes_of, leave, split
+from chameleon_tuner.tvm.sketching import (
+    MOST_INNERMOST,
+    alone,
+    followed,
+    inline_between,
+    lanes_of,
+    leave,
+    register,
+    split,
+)
 
 SEPARABLE_RULE = "separable"
 """The rule's name, which the block of the last convolution is annotated with."""
@@ -27,7 +35,7 @@ def separable_sketches(schedule: Schedule, pointwise: Any) -> list[Schedule]:
         schedule: of a function from `merge`.
         pointwise: its last convolution, which has this rule.
     """
-    last = _followed(schedule, pointwise)
+    last = followed(schedule, pointwise)
     depthwise, between = _before(schedule, pointwise)
     _, *image, ry, rx, channel = schedule.get_loops(pointwise)
     (row, rows), (column, columns), (output, outputs) = (split(schedule, loop) for loop in image)
@@ -52,18 +60,7 @@ def separable_sketches(schedule: Schedule, pointwise: Any) -> list[Schedule]:
     return [padded, schedule]
 
 
-tvm_ffi.register_global_func(
-    f"s_tir.meta_schedule.cpu.{SEPARABLE_RULE}", separable_sketches, override=True
-)
-
-
-def _followed(schedule: Schedule, convolution: Any) -> Any:
-    """What follows the last convolution, as one block."""
-    last = schedule.get_consumers(convolution)[0]
-    while consumers := schedule.get_consumers(last):
-        last = consumers[0]
-    _inline_between(schedule, convolution, last)
-    return last
+register(SEPARABLE_RULE, separable_sketches)
 
 
 def _before(schedule: Schedule, convolution: Any) -> tuple[Any, Any]:
@@ -94,17 +91,8 @@ def _convolution_of(schedule: Schedule, last: Any) -> Any:
         if schedule.get(block).init is not None:
             break
         found += schedule.get_producers(block)
-    _inline_between(schedule, block, last)
+    inline_between(schedule, block, last)
     return block
-
-
-def _inline_between(schedule: Schedule, convolution: Any, last: Any) -> None:
-    name = schedule.get(convolution).name_hint
-    while True:
-        between = [b for b in schedule.get_producers(last) if schedule.get(b).name_hint != name]
-        if not between:
-            return
-        schedule.compute_inline(between[0])
 
 
 def _computed_at(schedule: Schedule, row: Any, last: Any, convolution: Any) -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import tvm_ffi
 from tvm.s_tir import Schedule
 
-from chameleon_tuner.tvm.sketching import alone, lanes_of, leave, split
+from chameleon_tuner.tvm.sketching import alone, followed, lanes_of, leave, register, split
 
 FILTERING_RULE = "winograd"
 """The rule's name, which the block of the outputs is annotated with."""
@@ -29,16 +28,13 @@ def _schedule(schedule: Schedule, outputs: Any) -> list[Schedule]:
         schedule: of a function from `winograd`, alone or with what follows the convolution.
         outputs: its block of that name, which has this rule.
     """
-    last = schedule.get_consumers(outputs)[0]
-    while consumers := schedule.get_consumers(last):
-        schedule.compute_inline(last)
-        last = consumers[0]
+    last = followed(schedule, outputs)
     whole = schedule.copy()
     _transforms(whole, outputs, last)
     return [whole, *_by_rows(schedule, outputs, last)]
 
 
-tvm_ffi.register_global_func(f"s_tir.meta_schedule.cpu.{FILTERING_RULE}", _schedule, override=True)
+register(FILTERING_RULE, _schedule)
 
 
 def _by_rows(schedule: Schedule, outputs: Any, last: Any) -> list[Schedule]:
