@@ -15,16 +15,16 @@ from chameleon_tuner.tvm.frontend import import_model
 from chameleon_tuner.tvm.lower import finish, fuse, is_kernel_call, lay_out
 from chameleon_tuner.tvm.prepare import prepare
 from chameleon_tuner.tvm.separable import rules
-from chameleon_tuner.tvm.separable.chains import Caches
+from chameleon_tuner.tvm.separable.chains import Caches, Kind, kind_of
 from chameleon_tuner.tvm.separable.merge import merge_separable
+from chameleon_tuner.tvm.sketching import register
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import extract_tasks
 from chameleon_tuner.zoo import build
 from chameleon_tuner.zoo.graph import Graph, Tensor
 
 import tvm  # isort: skip
-import tvm_ffi  # isort: skip
-from tvm import relax  # isort: skip
+from tvm import relax, te, tirx  # isort: skip
 
 TARGET = resolve_target("auto", 2)
 ALWAYS = Caches(0, 1)
@@ -96,10 +96,11 @@ def called(module: tvm.IRModule) -> list[str]:
     return [name.rstrip("0123456789") for name in names if "transpose" not in name]
 
 
-def outputs_of(module: tvm.IRModule, x: np.ndarray) -> np.ndarray:
+def outputs_of(module: tvm.IRModule, *inputs: np.ndarray) -> np.ndarray:
     compiled = finish(module, TARGET)
     machine = relax.VirtualMachine(compiled.executable, tvm.cpu())
-    return machine["main"](tvm.runtime.tensor(x), *compiled.weights).numpy()
+    given = [tvm.runtime.tensor(array) for array in inputs]
+    return machine["main"](*given, *compiled.weights).numpy()
 
 
 def agrees(found: np.ndarray, wanted: np.ndarray) -> bool:
@@ -140,22 +141,40 @@ def test_any_number_of_rows_can_be_done_at_once(name: str, tmp_path: Path) -> No
         assert len(found) == 4
 
 
-def test_a_side_branch_that_comes_first_is_found(tmp_path: Path) -> None:
-    graph = Graph("gated", 0)
-    x = graph.input("input", (1, 16, 8, 8))
-    gate = graph.max_pool(x, kernel=3, stride=1, padding=1)
-    y = graph.conv(x, 16, kernel=3, padding=1, groups=16)
-    y = graph.node("Mul", (graph.node("Sigmoid", (gate,), gate.shape), y), y.shape)
-    plain = lowered(graph.model(graph.conv(y, 16, kernel=1)), tmp_path)
+def gated(rng: np.random.Generator) -> tvm.IRModule:
+    """A depthwise convolution times a gate, channels last, whose gate is read first."""
+
+    def weight(*shape: int) -> relax.Constant:
+        return relax.const(rng.standard_normal(shape).astype("float32"))
+
+    def conv(x: relax.Expr, w: relax.Constant, **options: int) -> relax.Expr:
+        layout = {"data_layout": "NHWC", "kernel_layout": "HWIO"}
+        return builder.emit(relax.op.nn.conv2d(x, w, **layout, **options))
+
+    builder = relax.BlockBuilder()
+    x, gate = (relax.Var(n, relax.TensorType([1, 8, 8, 16], "float32")) for n in ("x", "gate"))
+    with builder.function("main", [x, gate]):
+        with builder.dataflow():
+            y = conv(x, weight(3, 3, 1, 16), padding=1, groups=16)
+            y = builder.emit(relax.op.multiply(builder.emit(relax.op.exp(gate)), y))
+            y = conv(y, weight(1, 1, 16, 16))
+            y = builder.emit_output(relax.op.add(y, weight(1, 1, 1, 16)))
+        builder.emit_func_output(y)
+    return builder.get()
+
+
+def test_a_side_branch_that_comes_first_is_found() -> None:
+    rng = np.random.default_rng(0)
+    plain = fuse(lay_out(gated(rng), TARGET), TARGET)
     merged = merge_separable(plain, ALWAYS)
-    x = np.random.default_rng(0).standard_normal((1, 16, 8, 8)).astype("float32")
-    tasks, spaces = extract_tasks(merged, TARGET)
-    for task in tasks:
-        if task.name.startswith("separable"):
-            row = spaces[task.key].design.sample(1, np.random.default_rng(1))
-            (configuration,) = spaces[task.key].design.configurations(row)
-            merged = apply_winners(merged, {}, spaces, {task.key: Finalist(task, configuration)})
-    assert agrees(outputs_of(merged, x), outputs_of(plain, x))
+    assert called(merged) == ["separable_conv2d"]
+    ((task,), spaces) = extract_tasks(merged, TARGET)
+    (configuration,) = spaces[task.key].design.configurations(
+        spaces[task.key].design.sample(1, rng)
+    )
+    chosen = apply_winners(merged, {}, spaces, {task.key: Finalist(task, configuration)})
+    inputs = rng.standard_normal((2, 1, 8, 8, 16)).astype("float32")
+    assert agrees(outputs_of(chosen, *inputs), outputs_of(plain, *inputs))
 
 
 def unmerged() -> dict[str, onnx.ModelProto]:
@@ -263,20 +282,21 @@ def test_a_network_whose_merged_kernels_have_no_space_has_its_parts(tmp_path: Pa
     def refuse(schedule: object, block: object) -> None:
         raise IndexError("no such loop")
 
-    name = f"s_tir.meta_schedule.cpu.{rules.SEPARABLE_RULE}"
-    tvm_ffi.register_global_func(name, refuse, override=True)
+    register(rules.SEPARABLE_RULE, refuse)
     try:
         network = prepare(program, TARGET, 2, separable=True)
     finally:
-        tvm_ffi.register_global_func(name, rules.separable_sketches, override=True)
+        register(rules.SEPARABLE_RULE, rules.separable_sketches)
     assert [task.key for task in network.tasks] == parts
 
 
-def test_kernels_whose_outermost_block_has_another_name_are_let_be(tmp_path: Path) -> None:
-    graph = Graph("scattered", 0)
-    x = graph.input("input", (4, 8))
-    rows = graph.constant("rows", np.array([[1], [3]], dtype=np.int64))
-    model = graph.model(graph.node("ScatterND", (x, rows, graph.weight("u", (2, 8), 1.0)), (4, 8)))
-    onnx.save(model, tmp_path / "model.onnx")
-    network = prepare(import_model(tmp_path / "model.onnx"), TARGET, 2, separable=True)
-    assert network.tasks
+def test_a_kernel_whose_outermost_block_has_another_name_is_let_be() -> None:
+    data = te.placeholder((4,), name="data")
+
+    def body(inputs: list[tirx.Buffer], outputs: list[tirx.Buffer]) -> tirx.Stmt:
+        return tirx.Evaluate(tirx.call_extern("int32", "mine", inputs[0].data, outputs[0].data))
+
+    made = te.extern([(4,)], [data], body, name="mine", dtype="float32")
+    function = te.create_prim_func([data, made])
+    assert str(function.body.block.name_hint) == "mine"
+    assert kind_of(function) is Kind.OTHER
