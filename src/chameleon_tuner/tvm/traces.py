@@ -26,6 +26,7 @@ from chameleon_tuner.space import (
     Sketch,
     Tile,
 )
+from chameleon_tuner.tvm.generation import generation
 from chameleon_tuner.tvm.intrinsics import import_intrinsics
 from chameleon_tuner.tvm.separable import rules as _separable  # noqa: F401 - known to MetaSchedule
 from chameleon_tuner.tvm.winograd import rules as _winograd  # noqa: F401 - known to MetaSchedule
@@ -38,8 +39,8 @@ _TILE, _CATEGORICAL, _LOCATION = (
 _ROOT, _INLINED = -1, -2
 _SPATIAL_ITERATION = 0  # tvm's IterVar::kDataPar
 
-# The traces' structure does not depend on it, the decisions that are thrown away do.
 _SEED = 1
+"""Of schedules, whose every decision is given."""
 
 
 class UnknownInstructionError(ChameleonError):
@@ -78,15 +79,7 @@ class TracedSpace:
     def __init__(self, module: IRModule, target: Target) -> None:
         import_intrinsics(target)
         self.module, self.target = module, target
-        context = meta_schedule.TuneContext(
-            mod=module,
-            target=target,
-            space_generator="post-order-apply",
-            search_strategy=None,
-            task_name="main",
-            rand_state=_SEED,
-            num_threads=1,
-        )
+        context = generation(module, target)
         schedules = context.generate_design_space()
         self._postprocs = list(context.space_generator.postprocs)
         self._traces = [schedule.trace for schedule in schedules]

@@ -1,0 +1,102 @@
+"""A sketch has one number on every CPU: records and priors are of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
+
+# isort: split
+
+from tvm.ir import IRModule
+from tvm.s_tir.schedule import Trace
+from tvm.target import Target
+
+from chameleon_tuner.cost import prior
+from chameleon_tuner.testing.models import tiny_network
+from chameleon_tuner.tvm.frontend import import_model
+from chameleon_tuner.tvm.prepare import prepare
+from chameleon_tuner.tvm.targets import resolve_target
+from chameleon_tuner.tvm.traces import TracedSpace
+from chameleon_tuner.zoo.graph import Graph
+
+CPUS = ["haswell", "znver3", "skylake-avx512", "znver4"]
+"""Without AVX-512 and with it, of both makers."""
+
+FLOATS = [
+    *("conv2d", "depthwise", "dense", "matmul_of_primes", "softmax", "mean", "transpose"),
+    *("max_pool", "scalar", "where"),
+]
+
+
+def sketches(space: TracedSpace) -> list[str]:
+    """Their instructions, without decisions."""
+    return [str(Trace(trace.insts, {})) for trace in space._traces]
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_kernels_have_the_same_sketches_in_the_same_order(
+    kernels: dict[str, IRModule], name: str
+) -> None:
+    targets = [Target({"kind": "llvm", "mcpu": cpu, "num-cores": 2}) for cpu in CPUS]
+    first, *others = (TracedSpace(kernels[name], target) for target in targets)
+    for other in others:
+        assert sketches(other) == sketches(first)
+        assert other.design == first.design
+
+
+def inverted_residual() -> onnx.ModelProto:
+    graph = Graph("block", 0)
+    x = graph.input("input", (1, 16, 128, 128))
+    x = graph.relu(graph.conv(x, 96, kernel=1))
+    x = graph.relu(graph.conv(x, 96, kernel=3, stride=2, padding=1, groups=96))
+    return graph.model(graph.conv(x, 24, kernel=1))
+
+
+MODELS: Mapping[str, Callable[[], onnx.ModelProto]] = {
+    "winograd": tiny_network,
+    "inverted_residual": inverted_residual,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_so_have_kernels_of_our_own_and_the_prior_knows_them(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(MODELS[name](), path)
+    program, found = import_model(path), []
+    for cpu in CPUS:
+        target = resolve_target(f"llvm -mcpu={cpu} -num-cores=2", 2)
+        network = prepare(program, target, 2, winograd=True, separable=True)
+        found.append({task.name: network.spaces[task.key] for task in network.tasks})
+    first, *others = found
+    mine = {key: space for key, space in first.items() if name in key}
+    assert len(mine) > 0
+    assert all(prior.shipped(space.design.feature_names) for space in mine.values())
+    for other in others:
+        assert {key: sketches(space) for key, space in other.items()} == {
+            key: sketches(space) for key, space in first.items()
+        }
+
+
+def test_a_cpu_without_the_instructions_makes_the_same_modules(
+    kernels: dict[str, IRModule],
+) -> None:
+    """What is added to the rules changes nothing."""
+    from tvm.s_tir import meta_schedule
+
+    target = Target({"kind": "llvm", "mcpu": "haswell", "num-cores": 2})
+    space = TracedSpace(kernels["conv2d"], target)
+    plain = meta_schedule.TuneContext(
+        mod=kernels["conv2d"], target=target, space_generator="post-order-apply", num_threads=1
+    )
+    theirs = [str(Trace(s.trace.insts, {})) for s in plain.generate_design_space()]
+    assert sorted(theirs) == sorted(sketches(space))
+    for configuration in space.design.configurations(
+        space.design.sample(5, np.random.default_rng(0))
+    ):
+        assert space.replay(configuration).configuration == configuration
