@@ -212,6 +212,13 @@ def test_a_models_task_on_this_machine(tiny_onnx: Path, tmp_path: Path) -> None:
     compare(on_hardware(tiny_onnx), out, again)
     assert again.ran == []
 
+    # Another CPU of the same name does not go on with it.
+    terms = json.loads((out / "comparison.json").read_text())
+    terms["target"]["mcpu"] = "another"
+    (out / "comparison.json").write_text(json.dumps(terms))
+    with pytest.raises(OutputError, match=r"other terms \(target: .*'another'"):
+        compare(on_hardware(tiny_onnx), out, Listener())
+
 
 def test_a_failing_run_is_told_and_run_again(
     tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ from chameleon_tuner.compare.recording import Recording, recording_of, write_rec
 from chameleon_tuner.compare.replayed import ReplayArena, digest_of
 from chameleon_tuner.compare.results import curve_of, incumbents_of
 from chameleon_tuner.compare.runlog import Kernel, RunLog
-from chameleon_tuner.compare.suites import PAPER_SUITES, check_suite, chosen, tasks_of
+from chameleon_tuner.compare.suites import PAPER_SUITES, check_suite, chosen, target_of, tasks_of
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.finish import versions
 from chameleon_tuner.machine import cpu_name, usable_cores
@@ -102,7 +102,8 @@ class Options:
         if self.replay:
             place: dict[str, Any] = {"replay": digest_of(self.replay), "policy": self.policy}
         else:
-            place = {"suite": _suite_identity(str(self.suite)), "target": self.target}
+            # Makers give CPUs of several generations one name; LLVM tells them apart.
+            place = {"suite": _suite_identity(str(self.suite)), "target": target_of(self.target)}
             place |= {"machine": cpu_name(), "threads": usable_cores()}
         budget_secs = parse_duration(self.budget) if self.budget else None
         return place | {

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
@@ -60,6 +60,17 @@ def tasks_of(suite: str, target_text: str = "auto") -> list[Task]:
         program = frontend.import_model(path, None)
     tasks = prepare.prepare(program, target, usable_cores()).tasks
     return sorted(tasks, key=lambda task: -task.weight * task.flops)
+
+
+def target_of(text: str) -> dict[str, Any]:
+    """A target as plain JSON, this CPU by LLVM's name of it for `auto`.
+
+    Raises:
+        TargetError: candidates of the target cannot be run here.
+    """
+    from chameleon_tuner.tvm import prepare, targets  # loads TVM
+
+    return targets.as_json(prepare.open_target(text, usable_cores()))
 
 
 def chosen(tasks: Sequence[Task], wanted: Sequence[str]) -> list[Task]:
