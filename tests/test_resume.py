@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from chameleon_tuner.cost.shared import SharedRecords
+from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch, search
 from chameleon_tuner.measure.outcome import Outcome
@@ -17,7 +19,7 @@ from chameleon_tuner.progress import Silent
 from chameleon_tuner.recipes import RECIPES, Recipe
 from chameleon_tuner.records import Environment, RecordStore, RunInfo
 from chameleon_tuner.schedule import Budget, GradientScheduler
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, DesignSpace
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task
 from chameleon_tuner.testing.landscapes import Bowl, conv2d_space, measure
@@ -53,7 +55,7 @@ def run(folder: Path, recipe: Recipe, measurer: FakeMeasurer, trials: int = 96) 
         task.key: TaskSearch(
             History(SPACE),
             recipe.surrogate(SPACE, shared),
-            recipe.explorer(),
+            recipe.explorer(shared),
             recipe.sampler(),
             np.random.default_rng([0, number]),
         )
@@ -93,3 +95,29 @@ def test_a_larger_budget_goes_on(tmp_path: Path) -> None:
     run(tmp_path, recipe, FakeMeasurer(10**6), trials=64)
     run(tmp_path, recipe, more, trials=96)
     assert len(more.asked) == 32
+
+
+class Learner(TreeSurrogate):
+    """Notes how much it had to learn from, each time."""
+
+    def __init__(self, space: DesignSpace) -> None:
+        super().__init__(space)
+        self.lessons: list[int] = []
+
+    def fit(self, history: History) -> None:
+        self.lessons.append(len(history))
+        super().fit(history)
+
+
+def test_the_model_learns_what_there_is_whenever_it_is_asked_and_never_for_nothing(
+    tmp_path: Path,
+) -> None:
+    models: list[Learner] = []
+
+    def surrogate(space: DesignSpace, shared: SharedRecords) -> Learner:
+        models.append(Learner(space))
+        return models[-1]
+
+    run(tmp_path, replace(RECIPES["chameleon"], surrogate=surrogate), FakeMeasurer(10**6))
+    assert sum(len(model.lessons) for model in models) == 96 // 16
+    assert all(model.lessons == [16 * n for n in range(len(model.lessons))] for model in models)

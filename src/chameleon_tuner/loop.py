@@ -34,7 +34,7 @@ class Observer(Protocol):
     """Is told of every batch; must not raise."""
 
     def batch_done(self, task: Task, outcomes: Sequence[Outcome], search: TaskSearch) -> None:
-        """A batch was measured and learned from."""
+        """A batch was measured."""
         ...
 
 
@@ -57,9 +57,8 @@ def search(
     while (task := scheduler.next()) is not None:
         mine = searches[task.key]
         history, rng = mine.history, mine.rng
-        if not len(history):
-            with clock.timing("fit"):
-                mine.model.fit(history)  # like tasks may have told it something by now
+        with clock.timing("fit"):
+            mine.model.fit(history)  # what like tasks have measured since, too
         with clock.timing("explore"):
             candidates = mine.explorer.propose(task.space, mine.model, history, rng)
         with clock.timing("sample"):
@@ -67,9 +66,7 @@ def search(
             batch = task.space.configurations(rows)
         outcomes = measurer.measure(task, batch, history.best_secs)
         fresh = history.extend(outcomes)
-        with clock.timing("fit"):
-            mine.model.fit(history)
-            mine.explorer.observe(outcomes)
+        mine.explorer.observe(outcomes)
         exhausted = not fresh or len(history) >= task.space.count
         scheduler.observe(task, len(fresh), history.best_secs, exhausted=exhausted)
         observer.batch_done(task, fresh, mine)

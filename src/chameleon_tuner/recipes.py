@@ -20,6 +20,7 @@ from chameleon_tuner.explore.descent import DescentExplorer
 from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer, EvolutionConfig
 from chameleon_tuner.explore.mixed import MixedExplorer
 from chameleon_tuner.explore.random import RandomExplorer
+from chameleon_tuner.explore.twins import WithTwins
 from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch
 from chameleon_tuner.names import hint
@@ -45,14 +46,14 @@ class Recipe:
 
     Attributes:
         name: of the recipe; parts that were overridden are named behind it.
-        explorer: makes an explorer for one task.
+        explorer: makes an explorer for one task, given what all tasks of the network share.
         sampler: chooses what is measured.
         surrogate: makes the cost model of one task, given what all tasks of the network share.
         batch: the plan: most candidates measured at once.
     """
 
     name: str
-    explorer: Callable[[], Explorer]
+    explorer: Callable[[SharedRecords], Explorer]
     sampler: Callable[[], Sampler]
     surrogate: Callable[[DesignSpace, SharedRecords], Surrogate]
     batch: int = 64
@@ -79,8 +80,9 @@ def _mixed() -> Explorer:
     return MixedExplorer([EvolutionaryExplorer(), DescentExplorer()])
 
 
-def _islands() -> Explorer:
-    return MixedExplorer([EvolutionaryExplorer(EvolutionConfig(islands=True)), DescentExplorer()])
+def _islands(shared: SharedRecords) -> Explorer:
+    islands = EvolutionaryExplorer(EvolutionConfig(islands=True))
+    return WithTwins(MixedExplorer([islands, DescentExplorer()]), shared)
 
 
 def _spread_over_sketches() -> Sampler:
@@ -97,6 +99,11 @@ def _ppo_paper() -> Explorer:
     from chameleon_tuner.explore.ppo import PAPER, PPOExplorer
 
     return PPOExplorer(PAPER)
+
+
+def _unshared(explorer: Callable[[], Explorer]) -> Callable[[SharedRecords], Explorer]:
+    """One that looks at its own task alone."""
+    return lambda shared: explorer()
 
 
 EXPLORERS: Mapping[str, Callable[[], Explorer]] = {
@@ -121,11 +128,13 @@ RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("chameleon", _islands, _spread_over_sketches, _informed, batch=16),
-        Recipe("chameleon-cold", EXPLORERS["mixed"], SAMPLERS["spread"], _cold, batch=16),
-        Recipe("chameleon-paper", EXPLORERS["ppo-paper"], SAMPLERS["adaptive"], _alone),
-        Recipe("autotvm", EXPLORERS["annealing"], SAMPLERS["diverse"], _alone),
-        Recipe("evolutionary", EXPLORERS["evolutionary"], SAMPLERS["greedy"], _alone),
-        Recipe("random", EXPLORERS["random"], SAMPLERS["take-all"], _alone),
+        Recipe(
+            "chameleon-cold", _unshared(EXPLORERS["mixed"]), SAMPLERS["spread"], _cold, batch=16
+        ),
+        Recipe("chameleon-paper", _unshared(EXPLORERS["ppo-paper"]), SAMPLERS["adaptive"], _alone),
+        Recipe("autotvm", _unshared(EXPLORERS["annealing"]), SAMPLERS["diverse"], _alone),
+        Recipe("evolutionary", _unshared(EXPLORERS["evolutionary"]), SAMPLERS["greedy"], _alone),
+        Recipe("random", _unshared(EXPLORERS["random"]), SAMPLERS["take-all"], _alone),
     )
 }
 
@@ -143,7 +152,7 @@ def paired(explorer: str, sampler: str) -> Recipe:
     choose = _named("sampler", sampler, SAMPLERS)
     return Recipe(
         f"{explorer}{PAIRED}{sampler}",
-        _named("explorer", explorer, EXPLORERS),
+        _unshared(_named("explorer", explorer, EXPLORERS)),
         lambda: AfterOpening(choose()),
         _alone,
     )
@@ -157,7 +166,7 @@ def resolve_recipe(name: str, explorer: str | None = None, sampler: str | None =
     """
     recipe = paired(*name.split(PAIRED, 1)) if PAIRED in name else _named("recipe", name, RECIPES)
     if explorer:
-        part = _named("explorer", explorer, EXPLORERS)
+        part = _unshared(_named("explorer", explorer, EXPLORERS))
         recipe = replace(recipe, name=f"{recipe.name}+{explorer}", explorer=part)
     if sampler:
         chosen = _named("sampler", sampler, SAMPLERS)
@@ -173,7 +182,7 @@ def task_search(task: Task, recipe: Recipe, seed: int, shared: SharedRecords) ->
     return TaskSearch(
         History(task.space),
         recipe.surrogate(task.space, shared),
-        recipe.explorer(),
+        recipe.explorer(shared),
         recipe.sampler(),
         np.random.default_rng([seed, zlib.crc32(task.key.encode())]),
     )

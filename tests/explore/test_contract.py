@@ -5,18 +5,24 @@ from functools import partial
 
 import pytest
 
+from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.explore.annealing import AnnealingConfig, AnnealingExplorer
 from chameleon_tuner.explore.base import Explorer
 from chameleon_tuner.explore.descent import DescentExplorer
-from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer
+from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer, EvolutionConfig
 from chameleon_tuner.explore.mixed import MixedExplorer
 from chameleon_tuner.explore.ppo import PAPER, TUNED, PPOExplorer
 from chameleon_tuner.explore.random import RandomExplorer
+from chameleon_tuner.explore.twins import WithTwins
 from chameleon_tuner.testing.explorer_contract import ExplorerContract, Factory
 
 
 def mixture() -> Explorer:
     return MixedExplorer([DescentExplorer(), EvolutionaryExplorer(), RandomExplorer(64)])
+
+
+def without_twins() -> Explorer:
+    return WithTwins(EvolutionaryExplorer(), SharedRecords())
 
 
 class TestRandom(ExplorerContract):
@@ -37,6 +43,12 @@ class TestEvolutionary(ExplorerContract):
         return EvolutionaryExplorer
 
 
+class TestIslands(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return partial(EvolutionaryExplorer, EvolutionConfig(islands=True))
+
+
 class TestDescent(ExplorerContract):
     @pytest.fixture
     def factory(self) -> Factory:
@@ -47,6 +59,12 @@ class TestMixed(ExplorerContract):
     @pytest.fixture
     def factory(self) -> Factory:
         return mixture
+
+
+class TestWithTwins(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return without_twins
 
 
 class TestPaperPPO(ExplorerContract):

@@ -229,10 +229,11 @@ def searched(policy: str) -> str:
     """All that a search of 32 trials on the recording found, as text."""
     recording, clock = conv2d(), VirtualClock()
     recipe, task = resolve_recipe("chameleon"), recording.task
+    shared = SharedRecords()
     mine = TaskSearch(
         History(task.space),
-        recipe.surrogate(task.space, SharedRecords()),
-        recipe.explorer(),
+        recipe.surrogate(task.space, shared),
+        recipe.explorer(shared),
         recipe.sampler(),
         np.random.default_rng(3),
     )

@@ -53,9 +53,8 @@ def searched(
     task: Task, recipe: Recipe, terms: Terms, measurer: Measurer, clock: Stopwatch, keep: Keep
 ) -> RunLog:
     """Search a task as the recipe says, and note when what was found."""
-    counting = CountingExplorer(recipe.explorer())
     mine = task_search(task, recipe, terms.seed, SharedRecords())
-    mine.explorer = counting
+    mine.explorer = counting = CountingExplorer(mine.explorer)
     budget = Budget(terms.trials, terms.budget_secs, clock.total)
     scheduler = GradientScheduler([task], budget, recipe.batch, TO_THE_END)
     notes = _Notes(task.name, terms, clock, counting, keep)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from chameleon_tuner.cost.base import FloatArray
 from chameleon_tuner.cost.boosted import Float32
+from chameleon_tuner.cost.lessons import Lessons
 from chameleon_tuner.cost.target import Targets
+from chameleon_tuner.history import History
 
 MOST_RECORDS = 512
 """Of all other tasks together; a fit to as many takes 0.1 s."""
@@ -20,30 +23,30 @@ and are outvoted after the second."""
 
 @dataclass
 class SharedRecords:
-    """Targets of all tasks of a network, by the names of their features.
+    """What all tasks of a network have measured, by the names of their features.
 
     Tasks share what they learned when their spaces have the same features: convolutions of one
     kind, whatever their sizes. Scores are relative to the best of their own task, so the sizes do
     not matter; tiles, footprints and the innermost work do.
     """
 
-    _tasks: dict[tuple[str, ...], dict[int, tuple[Float32, Targets]]] = field(default_factory=dict)
+    _tasks: dict[tuple[str, ...], list[Lessons]] = field(default_factory=dict)
 
-    def publish(
-        self, names: tuple[str, ...], task: int, features: Float32, targets: Targets
-    ) -> None:
-        """Replace what is known of a task, (n, d) features and their targets."""
-        self._tasks.setdefault(names, {})[task] = features, targets
+    def join(self, lessons: Lessons) -> None:
+        """Let the others learn from a task's history, from now on and as it grows."""
+        self._alike(lessons.history).append(lessons)
+
+    def leave(self, lessons: Lessons) -> None:
+        """Let nobody learn from it any more."""
+        self._alike(lessons.history).remove(lessons)
 
     def with_others(
-        self,
-        names: tuple[str, ...],
-        task: int,
-        own: tuple[Float32, Targets] | None,
-        rng: np.random.Generator,
+        self, lessons: Lessons, rng: np.random.Generator
     ) -> tuple[Float32, Targets] | None:
         """A task's own records and a sample of the others'; None where there are neither."""
-        others = [known for key, known in self._tasks.get(names, {}).items() if key != task]
+        own = lessons.known()
+        alike = (other for other in self._alike(lessons.history) if other is not lessons)
+        others = [known for other in alike if (known := other.known()) is not None]
         if not others:
             return own
         features = np.concatenate([known[0] for known in others])
@@ -61,3 +64,16 @@ class SharedRecords:
                 np.concatenate([own[1].weights, scaled]),
             ),
         )
+
+    def twins(self, history: History) -> Iterator[History]:
+        """The histories of other tasks whose design space is the same, size by size.
+
+        A convolution with a residual behind it and one without are twins.
+        """
+        for lessons in self._alike(history):
+            other = lessons.history
+            if other is not history and other.space == history.space:
+                yield other
+
+    def _alike(self, history: History) -> list[Lessons]:
+        return self._tasks.setdefault(history.space.feature_names, [])

@@ -8,12 +8,13 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from chameleon_tuner.cost.base import Prediction
-from chameleon_tuner.cost.boosted import BoostingOptions, Float32
+from chameleon_tuner.cost.boosted import BoostingOptions
 from chameleon_tuner.cost.building import BuildCost
 from chameleon_tuner.cost.corrected import Corrected
+from chameleon_tuner.cost.lessons import Lessons
 from chameleon_tuner.cost.prior import Known
 from chameleon_tuner.cost.shared import SharedRecords
-from chameleon_tuner.cost.target import TargetOptions, Targets, targets
+from chameleon_tuner.cost.target import TargetOptions
 from chameleon_tuner.history import History
 from chameleon_tuner.interrupts import held_back
 from chameleon_tuner.space import DesignSpace, IntArray
@@ -60,6 +61,7 @@ class TreeSurrogate:
         self._target = target or TargetOptions()
         self._seed = seed
         self._shared = shared or SharedRecords()
+        self._lessons: Lessons | None = None
         self._speed = Corrected(prior.speed if prior else None)
         self._building = building
 
@@ -75,7 +77,7 @@ class TreeSurrogate:
         number of cores.
         """
         rng = np.random.default_rng([self._seed, len(history)])
-        known = self._known(history, rng)
+        known = self._shared.with_others(self._lessons_of(history), rng)
         if known is None:
             self._speed = Corrected(self._speed.prior)
             return
@@ -84,12 +86,14 @@ class TreeSurrogate:
             if self._building is not None:
                 self._building.fit(history, rng)
 
-    def _known(self, history: History, rng: np.random.Generator) -> tuple[Float32, Targets] | None:
-        names, own = self._space.feature_names, None
-        if np.isfinite(history.seconds).any():
-            own = self._space.encode(history.rows), targets(history, self._target)
-            self._shared.publish(names, id(self), *own)
-        return self._shared.with_others(names, id(self), own, rng)
+    def _lessons_of(self, history: History) -> Lessons:
+        if self._lessons is not None and self._lessons.history is not history:
+            self._shared.leave(self._lessons)
+            self._lessons = None
+        if self._lessons is None:
+            self._lessons = Lessons(history, self._target)
+            self._shared.join(self._lessons)
+        return self._lessons
 
     def predict(self, rows: IntArray) -> Prediction:
         """Scores of rows (n, 1 + width): -log(seconds / best) and its standard deviation, (n,).
