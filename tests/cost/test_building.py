@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from chameleon_tuner.cost.building import LONG, PRICE, BuildCost, building_targets
+from chameleon_tuner.cost.building import GROWTH, LONG, PRICE, BuildCost, building_targets
 from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Outcome, Status
@@ -68,6 +68,26 @@ def test_what_was_not_built_to_the_end_teaches_nothing(status: Status, history: 
     )
     building.fit(history, np.random.default_rng(0))
     assert np.array_equal(building.loss(features), before)
+
+
+def test_it_learns_anew_when_there_is_a_good_deal_more_or_another_history(history: History) -> None:
+    def part(count: int) -> History:
+        made = History(SPACE)
+        made.extend(history.outcomes[:count])
+        return made
+
+    building, features = BuildCost(SPACE), SPACE.encode(history.rows)
+
+    def learned(count: int) -> list[float]:
+        building.fit(part(count), np.random.default_rng(0))
+        found: list[float] = building.loss(features).tolist()
+        return found
+
+    forty = learned(40)
+    assert learned(math.ceil(40 * GROWTH) - 1) == forty
+    fifty = learned(math.ceil(40 * GROWTH))
+    assert fifty != forty
+    assert learned(40) == forty
 
 
 def test_of_equally_fast_candidates_the_quickly_built_score_more(history: History) -> None:

@@ -226,3 +226,10 @@ def test_islands_give_every_sketch_its_share() -> None:
     assert counts[False][2] == 0
     assert counts[True].min() > 100
     assert found[True].steps == found[False].steps
+
+
+def test_islands_are_predicted_together() -> None:
+    oracle = Oracle(Bowl(TWO, TWO.sample(1, rng())[0]))
+    config = EvolutionConfig(islands=True, generations=3)
+    EvolutionaryExplorer(config).propose(TWO, oracle, History(TWO), rng())
+    assert (oracle.calls, oracle.evaluations) == (4, 4 * config.population)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from chameleon_tuner.cost.base import FloatArray, Surrogate
-from chameleon_tuner.explore.base import Candidates, union
+from chameleon_tuner.explore.base import Candidates
 from chameleon_tuner.explore.moves import random_moves
-from chameleon_tuner.explore.pool import KEEP, Pool, unscored
+from chameleon_tuner.explore.pool import KEEP, Islands, Pool, unscored
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Outcome
 from chameleon_tuner.space import DesignSpace, IntArray
@@ -45,40 +46,40 @@ class EvolutionaryExplorer:
         """See `Explorer.propose`; a step is one generation."""
         if not model.fitted:
             return unscored(space, history, rng, self.config.keep)
-        count = len(space.sketches)
-        if not self.config.islands or count == 1:
-            return self._evolved(Pool(space, model, history, self.config.keep), None, rng)
-        keep = -(-self.config.keep // count)
-        islands = [
-            self._evolved(Pool(space, model, history, keep), sketch, rng) for sketch in range(count)
-        ]
-        return replace(union(space, islands), steps=self.config.generations)
+        kind = Islands if self.config.islands and len(space.sketches) > 1 else Pool
+        pool = kind(space, model, history, self.config.keep)
+        population = self._seeds(space, history, rng)
+        scores = pool.evaluate(population)
+        for _ in range(self.config.generations):
+            population = self._offspring(space, population, scores, rng)
+            scores = pool.evaluate(population)
+        return pool.candidates(self.config.generations, rng)
 
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """Nothing to learn: the best measured are in the history."""
 
-    def _evolved(self, pool: Pool, sketch: int | None, rng: np.random.Generator) -> Candidates:
-        """What all generations found, in one sketch or in all."""
-        population = self._seeds(pool, sketch, rng)
-        scores = pool.evaluate(population)
-        for _ in range(self.config.generations):
-            population = self._offspring(pool.space, population, scores, rng)
-            scores = pool.evaluate(population)
-        return pool.candidates(self.config.generations, rng)
+    def _seeds(self, space: DesignSpace, history: History, rng: np.random.Generator) -> IntArray:
+        size, ranked = self.config.population, history.ranked()
+        share = int(size * self.config.measured_share)
+        if self.config.islands:
+            share //= len(space.sketches)
+        measured = [ranked[mine[:share]] for mine in self._islands(ranked)]
+        found = np.concatenate([ranked[:0], *measured])
+        return np.concatenate([found, space.sample(size - len(found), rng)])
 
-    def _seeds(self, pool: Pool, sketch: int | None, rng: np.random.Generator) -> IntArray:
-        space, ranked = pool.space, pool.history.ranked()
-        size = self.config.population
-        if sketch is not None:
-            ranked, size = ranked[ranked[:, 0] == sketch], size // len(space.sketches)
-        measured = ranked[: int(size * self.config.measured_share)]
-        return np.concatenate([measured, _drawn(space, size - len(measured), sketch, rng)])
+    def _islands(self, rows: IntArray) -> list[npt.NDArray[np.int64]]:
+        """Positions of the rows that breed among themselves."""
+        if not self.config.islands:
+            return [np.arange(len(rows))]
+        return [np.flatnonzero(rows[:, 0] == sketch) for sketch in np.unique(rows[:, 0])]
 
     def _offspring(
         self, space: DesignSpace, rows: IntArray, scores: FloatArray, rng: np.random.Generator
     ) -> IntArray:
         config = self.config
-        parents = rows[select(scores, len(rows), rng)]
+        islands = self._islands(rows)
+        chosen = [mine[select(scores[mine], len(mine), rng)] for mine in islands]
+        parents = rows[np.concatenate(chosen)]
         kinds = rng.random((3, len(parents)))
         children = _where(kinds[0] < config.crossover, cross(parents, rng), parents)
         moved, redrawn = random_moves(space, children, rng), space.mutate(children, rng)
@@ -87,16 +88,6 @@ class EvolutionaryExplorer:
         if not config.islands:
             return grown
         return _where(grown[:, 0] == parents[:, 0], grown, parents)  # a move may change the sketch
-
-
-def _drawn(
-    space: DesignSpace, count: int, sketch: int | None, rng: np.random.Generator
-) -> IntArray:
-    """Random rows, in one sketch about as many as asked for."""
-    if sketch is None:
-        return space.sample(count, rng)
-    rows: IntArray = space.sample(count * len(space.sketches), rng)
-    return np.asarray(rows[rows[:, 0] == sketch])
 
 
 def select(

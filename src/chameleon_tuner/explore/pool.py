@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from chameleon_tuner.cost.base import FloatArray, Surrogate
-from chameleon_tuner.explore.base import Candidates
+from chameleon_tuner.explore.base import Candidates, union
 from chameleon_tuner.history import History
 from chameleon_tuner.space import DesignSpace, IntArray
 
@@ -54,12 +56,16 @@ class Pool:
     def evaluate(self, rows: IntArray) -> FloatArray:
         """The model's scores (n,) of rows (n, 1 + width); the best of them are kept."""
         mean, std = self._model.predict(rows)
+        self.offer(rows, mean, std)
+        return mean
+
+    def offer(self, rows: IntArray, mean: FloatArray, std: FloatArray) -> None:
+        """Keep the best of rows (n, 1 + width) that were predicted, (n,) both."""
         full = len(self) >= self._limit
         good = np.flatnonzero(mean > self.scores[-1]) if full else np.arange(len(rows))
         good = good[~self.history.visited(rows[good])]
         if len(good):
             self._merge(rows[good], mean[good], std[good])
-        return mean
 
     def _merge(self, rows: IntArray, mean: FloatArray, std: FloatArray) -> None:
         keys = np.concatenate([self._keys, self.space.keys(rows)])
@@ -82,6 +88,33 @@ class Pool:
             if len(extra):
                 self.evaluate(extra)
         return Candidates(self.rows, self.scores, self._std, steps)
+
+
+class Islands:
+    """A pool for every sketch, and one prediction for all of them: half of its cost is the call.
+
+    Args: see `Pool`; the sketches share what is kept.
+    """
+
+    def __init__(
+        self, space: DesignSpace, model: Surrogate, history: History, keep: int = KEEP
+    ) -> None:
+        self._space, self._model = space, model
+        count = len(space.sketches)
+        self._pools = [Pool(space, model, history, -(-keep // count)) for _ in range(count)]
+
+    def evaluate(self, rows: IntArray) -> FloatArray:
+        """See `Pool.evaluate`."""
+        mean, std = self._model.predict(rows)
+        for sketch, pool in enumerate(self._pools):
+            mine = rows[:, 0] == sketch
+            pool.offer(rows[mine], mean[mine], std[mine])
+        return mean
+
+    def candidates(self, steps: int, rng: np.random.Generator) -> Candidates:
+        """See `Pool.candidates`."""
+        parts = [pool.candidates(0, rng) for pool in self._pools]
+        return replace(union(self._space, parts), steps=steps)
 
 
 def unvisited(
