@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,8 +24,15 @@ from chameleon_tuner.records import Environment
 from chameleon_tuner.result import Result, TaskResult
 from chameleon_tuner.space import Choice, Configuration, DesignSpace, Tile
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Finalist, Task, by_kernel
-from chameleon_tuner.winners import TOLERANCE, Verdict, decide, finalists_of
+from chameleon_tuner.task import Final, Finalist, Task, by_kernel
+from chameleon_tuner.winners import (
+    TOLERANCE,
+    JudgedKernel,
+    Verdict,
+    decide,
+    finalists_of,
+    reserves_of,
+)
 
 if TYPE_CHECKING:
     from chameleon_tuner.tvm.compare import Comparison
@@ -53,24 +60,46 @@ def _target_text(network: Network) -> str:
 
 
 def judge(
-    measurer: LocalMeasurer, tasks: Sequence[Task], histories: Mapping[str, History]
-) -> Verdict:
-    """Compare the fastest candidates of a kernel with the untuned one; see `decide`.
+    measurer: LocalMeasurer, kernels: Mapping[str, Sequence[Task]], histories: Mapping[str, History]
+) -> Iterator[tuple[str, Verdict]]:
+    """Compare the fastest candidates of every kernel with the untuned one; see `decide`.
 
     Args:
         measurer: of this machine.
-        tasks: that compute the kernel, its own first.
+        kernels: tasks that compute the same, the kernel's own first, by its key.
         histories: by key of the task.
+
+    Yields:
+        The kernel's key and its verdict, as they come.
     """
-    finalists = finalists_of(tasks, histories)
-    try:
-        judged = measurer.judge(tasks[0], finalists, _ROUNDS, _ROUND_SECS, TOLERANCE)
-        return decide(finalists, judged)
-    except Failed as failure:
-        if len(tasks) > 1:  # whoever it was, a kernel of the direct algorithm may be right
-            return judge(measurer, tasks[:1], histories)
-        reason = f"the final comparison failed ({failure.status.value}): {failure}"
+    finals = {key: Final(mine[0], finalists_of(mine, histories)) for key, mine in kernels.items()}
+    lost: dict[str, Verdict] = {}
+    reserves: list[tuple[str, Final]] = []
+    for (key, final), found in zip(finals.items(), _judged(measurer, finals.values()), strict=True):
+        verdict = _verdict(final, found)
+        again = reserves_of(kernels[key], histories, final.finalists, verdict.untuned_secs)
+        if isinstance(found, Failed) and len(final.finalists) > 1:
+            again = [*final.finalists, *again]  # any of them may have been the cause
+        if verdict.winner is None and again:
+            lost[key] = verdict
+            reserves += [(key, Final(final.task, [one])) for one in again]  # each on its own
+        else:
+            yield key, verdict
+    judged = _judged(measurer, [final for _, final in reserves])
+    for (key, final), found in zip(reserves, judged, strict=True):
+        lost[key] = _verdict(final, found).after(lost[key])
+    yield from lost.items()
+
+
+def _judged(measurer: LocalMeasurer, finals: Iterable[Final]) -> Iterator[Any]:
+    return measurer.judge(list(finals), _ROUNDS, _ROUND_SECS, TOLERANCE)
+
+
+def _verdict(final: Final, found: Sequence[JudgedKernel] | Failed) -> Verdict:
+    if isinstance(found, Failed):
+        reason = f"the final comparison failed ({found.status.value}): {found}"
         return Verdict(None, math.inf, math.inf, (reason,))
+    return decide(final.finalists, found)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,19 @@ class Finalist:
 
     task: Task
     configuration: Configuration
+
+
+@dataclass(frozen=True)
+class Final:
+    """The last comparison of a kernel.
+
+    Attributes:
+        task: whose untuned kernel takes part.
+        finalists: candidates that compute it.
+    """
+
+    task: Task
+    finalists: Sequence[Finalist]
 
 
 def by_kernel(tasks: Iterable[Task]) -> dict[str, list[Task]]:

@@ -197,12 +197,11 @@ def _judge_all(
     local: LocalMeasurer,
     progress: Progress,
 ) -> dict[str, Verdict]:
-    kernels = by_kernel(tasks)
-    verdicts = {}
-    for number, (key, mine) in enumerate(kernels.items()):
-        progress.finishing(number, len(kernels))
-        verdicts[key] = judge(local, mine, histories)
-    progress.finishing(len(kernels), len(kernels))
+    kernels, verdicts = by_kernel(tasks), {}
+    progress.finishing(0, len(kernels))
+    for key, verdict in judge(local, kernels, histories):
+        verdicts[key] = verdict
+        progress.finishing(len(verdicts), len(kernels))
     return verdicts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from chameleon_tuner.history import History
@@ -13,8 +13,15 @@ from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.task import Finalist, Task
 
 FINALISTS = 2
-"""How many of the fastest are measured again, beside the fastest of each algorithm; timings of the
-search are within some percent."""
+"""How many of the fastest are measured again; timings of the search are within some percent."""
+
+RIVAL = 1.25
+"""Times as long as the fastest, from where a candidate is no finalist: its one timing was enough
+for the search to go on (`TimingPolicy.slow_factor`)."""
+
+OTHER_RIVAL = 1.5
+"""The same for the fastest of another algorithm: the two were timed at other moments, and a busy
+neighbour slows a machine by half."""
 
 TOLERANCE = 1e-3
 """Largest difference of an output from the untuned kernel's, relative to the largest magnitude.
@@ -62,28 +69,64 @@ class Verdict:
         """The verdict when no winner is deployed after all."""
         return Verdict(None, self.untuned_secs, self.untuned_secs, (*self.refused, reason))
 
+    def after(self, before: Verdict) -> Verdict:
+        """The better of two verdicts on a kernel, with what either of them refused."""
+        better = min(before, self, key=lambda verdict: (verdict.winner is None, verdict.best_secs))
+        return replace(better, refused=(*before.refused, *self.refused))
+
 
 def finalists_of(tasks: Sequence[Task], histories: Mapping[str, History]) -> list[Finalist]:
-    """The fastest candidates of a kernel, whatever their algorithm, and the fastest of each.
-
-    An algorithm may lose digits: where all finalists of one are wrong, another's is there.
+    """The fastest candidates of a kernel, and the fastest of every algorithm that is near them.
 
     Args:
         tasks: that compute the kernel.
         histories: by key of the task.
     """
+    ran = _by_speed(tasks, histories)
+    near = [(secs, finalist) for secs, finalist in ran[:FINALISTS] if secs < RIVAL * ran[0][0]]
+    chosen = [finalist for _, finalist in near]
+    for secs, finalist in ran:
+        known = any(finalist.task is other.task for other in chosen)
+        if secs < OTHER_RIVAL * ran[0][0] and not known:
+            chosen.append(finalist)
+    return sorted(chosen, key=lambda f: tasks.index(f.task))  # a task's inputs are made once
+
+
+def reserves_of(
+    tasks: Sequence[Task],
+    histories: Mapping[str, History],
+    judged: Sequence[Finalist],
+    untuned_secs: float,
+) -> list[Finalist]:
+    """The fastest of every algorithm that was not judged yet, where it promises to be of use.
+
+    An algorithm may lose digits: where all finalists are wrong, another's may be right.
+
+    Args:
+        tasks: that compute the kernel.
+        histories: by key of the task.
+        judged: the finalists that were.
+        untuned_secs: what is not faster is of no use.
+    """
+    chosen: list[Finalist] = []
+    for secs, finalist in _by_speed(tasks, histories):
+        known = any(finalist.task is other.task for other in chosen)
+        if secs < untuned_secs and finalist not in judged and not known:
+            chosen.append(finalist)
+    return chosen
+
+
+def _by_speed(
+    tasks: Sequence[Task], histories: Mapping[str, History]
+) -> list[tuple[float, Finalist]]:
+    """What ran, with its seconds."""
     ran = [
-        (outcome.seconds, number, outcome.configuration)
-        for number, task in enumerate(tasks)
+        (outcome.seconds, Finalist(task, outcome.configuration))
+        for task in tasks
         for outcome in histories[task.key].outcomes
         if outcome.status is Status.OK
     ]
-    ran.sort(key=lambda candidate: candidate[0])
-    firsts = [next((c for c in ran if c[1] == number), None) for number in range(len(tasks))]
-    chosen = ran[:FINALISTS]
-    chosen += [first for first in firsts if first is not None and first not in chosen]
-    chosen.sort(key=lambda candidate: candidate[1])  # a task's inputs are made once
-    return [Finalist(tasks[number], configuration) for _, number, configuration in chosen]
+    return sorted(ran, key=lambda candidate: candidate[0])
 
 
 def decide(finalists: Sequence[Finalist], judged: Sequence[JudgedKernel]) -> Verdict:

@@ -37,7 +37,7 @@ from chameleon_tuner.measure.pool import WorkerPool
 from chameleon_tuner.space import Choice, Configuration, DesignSpace, ForeignTrace, Sketch
 from chameleon_tuner.task import Task
 from chameleon_tuner.tvm.traces import TracedSpace
-from chameleon_tuner.tvm.worker import Build, Contestant, KernelWorker
+from chameleon_tuner.tvm.worker import Contestant, KernelWorker
 
 SPACE = DesignSpace((Sketch((Choice(tuple(range(100))),)),))
 TASK = Task("toy", "the key", "module", {}, SPACE)
@@ -186,13 +186,11 @@ HERE = {"kind": "llvm", "num-cores": 2}
 class Deadly(KernelWorker):
     """Dies of the candidate whose indices are in its environment."""
 
-    def _contestant(
-        self, key: str, configuration: Configuration | ForeignTrace, build: Build
-    ) -> Contestant:
+    def _contestant(self, key: str, configuration: Configuration | ForeignTrace) -> Contestant:
         assert isinstance(configuration, Configuration)
         if str(configuration.indices) == os.environ["DEADLY"]:
             os._exit(3)
-        return super()._contestant(key, configuration, build)
+        return super()._contestant(key, configuration)
 
 
 @pytest.fixture(scope="module")

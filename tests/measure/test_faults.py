@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from chameleon_tuner.machine import thread_environment
-from chameleon_tuner.measure.local import LocalMeasurer, Timeouts
+from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Status
 from chameleon_tuner.measure.pool import Limits, WorkerPool
+from chameleon_tuner.measure.requests import Timeouts
 from chameleon_tuner.space import Configuration
-from chameleon_tuner.task import Finalist, Task
+from chameleon_tuner.task import Final, Finalist, Task
 from chameleon_tuner.testing.faulty_worker import HANDLER, Fault, Rule, environment
 
 TIMEOUTS = Timeouts(replay=30.0, compile=4.0, run=4.0, judge=120.0)
@@ -36,8 +37,8 @@ FAULTS = [
 ]
 
 
-def finalists(task: Task, *configurations: Configuration) -> list[Finalist]:
-    return [Finalist(task, configuration) for configuration in configurations]
+def final(task: Task, *configurations: Configuration) -> Final:
+    return Final(task, [Finalist(task, configuration) for configuration in configurations])
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +104,7 @@ def test_judging_finds_wrong_outputs_and_failures(
 ) -> None:
     measurer = LocalMeasurer(faulty_pool, timeouts=TIMEOUTS, lock=lock)
     wrong, raising, right = batch[1], batch[3], batch[7]
-    judged = measurer.judge(
-        dense_task, finalists(dense_task, wrong, raising, right), rounds=2, round_secs=0.002
-    )
+    [judged] = measurer.judge([final(dense_task, wrong, raising, right)], 2, 0.002)
     assert [len(kernel.samples) for kernel in judged] == [2, 2, 2, 2]
     assert judged[0].error == 0.0
     assert judged[1].error == pytest.approx(0.1)
@@ -118,11 +117,14 @@ def test_a_crash_while_judging_is_a_failure_with_a_cause(
     faulty_pool: WorkerPool, batch: list[Configuration], dense_task: Task, lock: MachineLock
 ) -> None:
     measurer = LocalMeasurer(faulty_pool, timeouts=TIMEOUTS, lock=lock)
-    with pytest.raises(Failed, match="SIGSEGV during judge") as caught:
-        measurer.judge(dense_task, finalists(dense_task, batch[5]), rounds=2, round_secs=0.002)
-    assert caught.value.fatal
-    right = finalists(dense_task, batch[7])
-    assert measurer.judge(dense_task, right, rounds=2, round_secs=0.002)[1].error < 1e-5
+    finals = [final(dense_task, batch[n]) for n in (7, 5, 9)]
+    right, failed, too = measurer.judge(finals, 2, 0.002)
+    assert isinstance(failed, Failed)
+    assert failed.fatal
+    assert "SIGSEGV during judge" in str(failed)
+    assert max(right[1].error, too[1].error) < 1e-5
+    [again] = measurer.judge([final(dense_task, batch[7])], 2, 0.002)
+    assert again[1].error < 1e-5
 
 
 def test_recycled_workers_give_the_same_results(
@@ -137,9 +139,7 @@ def test_recycled_workers_give_the_same_results(
             assert {outcome.status for outcome in outcomes} == {Status.OK}
             hashes.append([outcome.structural_hash for outcome in outcomes])
             pids.update(worker.pid for worker in pool.workers)
-        judged = measurer.judge(
-            dense_task, finalists(dense_task, good[0]), rounds=1, round_secs=0.002
-        )
+        [judged] = measurer.judge([final(dense_task, good[0])], 1, 0.002)
         pids.update(worker.pid for worker in pool.workers)
     assert judged[1].error < 1e-5
     assert hashes[0] == hashes[1]

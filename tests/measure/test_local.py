@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chameleon_tuner.measure.local import LocalMeasurer, Timeouts
+from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Outcome, Status
 from chameleon_tuner.measure.pool import WorkerPool
+from chameleon_tuner.measure.requests import Timeouts
 from chameleon_tuner.space import Choice, Configuration, DesignSpace, Sketch
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Finalist, Task
+from chameleon_tuner.task import Final, Finalist, Task
 
 SPACE = DesignSpace((Sketch((Choice(tuple(range(100))),)),))
 TASK = Task("toy", "toy", "module", {}, SPACE)
@@ -26,6 +27,10 @@ TASK = Task("toy", "toy", "module", {}, SPACE)
 
 def configurations(*indices: int) -> list[Configuration]:
     return [Configuration(0, (index,)) for index in indices]
+
+
+def final(*indices: int, task: Task = TASK) -> Final:
+    return Final(task, [Finalist(task, one) for one in configurations(*indices)])
 
 
 class Log:
@@ -139,8 +144,9 @@ def test_a_task_that_cannot_be_loaded_fails_its_candidates(measurer: LocalMeasur
     outcomes = measurer.measure(task, configurations(10, 20), math.inf)
     assert {outcome.status for outcome in outcomes} == {Status.BUILD_ERROR}
     assert {outcome.message for outcome in outcomes} == {"ValueError: no such module"}
-    with pytest.raises(Failed, match="no such module"):
-        measurer.judge(task, [Finalist(task, configurations(10)[0])], 1, 0.01)
+    [failed] = measurer.judge([final(10, task=task)], 1, 0.01)
+    assert isinstance(failed, Failed)
+    assert "no such module" in str(failed)
     with pytest.raises(Failed, match="no such module"):
         measurer.time(task, configurations(10), 1, 0.01)
 
@@ -208,3 +214,34 @@ def test_more_candidates_may_take_longer(
     with pytest.raises(Failed, match=f"time took longer than its limit of {limit} s") as caught:
         measurer.time(TASK, configurations(*[70] * count), rounds=2, round_secs=0.05)
     assert caught.value.status is Status.TIMEOUT
+
+
+# -- finals
+
+
+def test_finals_are_built_and_judged_side_by_side_and_timed_alone(
+    pool: WorkerPool, log: Log
+) -> None:
+    measurer = LocalMeasurer(pool, lock=MachineLock(log.lock_path))
+    finals = [final(30, 10), final(), final(20)]
+    assert list(measurer.judge(finals, 2, 0.01, 0.5)) == [[30, 10, 2, 0.5], [2, 0.5], [20, 2, 0.5]]
+    locks = ["ready shared"] * 2 + ["contend exclusive"] * 2 + ["judge shared"] * 2
+    assert log.of("lock") == [*locks, *locks[::2]]
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [(70, "exit 7 during ready"), (80, "exit 8 during contend"), (60, "ValueError: no verdict")],
+)
+def test_a_final_that_fails_takes_no_other_along(
+    measurer: LocalMeasurer, log: Log, index: int, message: str
+) -> None:
+    finals = [final(10), final(index), final(20), final(30)]
+    first, failed, *others = measurer.judge(finals, 1, 0.01)
+    assert isinstance(failed, Failed)
+    assert message in str(failed)
+    assert [first, *others] == [[10, 1, -1.0], [20, 1, -1.0], [30, 1, -1.0]]
+
+
+def test_no_finals(measurer: LocalMeasurer) -> None:
+    assert list(measurer.judge([], 1, 0.01)) == []

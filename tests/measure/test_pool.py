@@ -176,6 +176,17 @@ def test_a_script_stays_on_its_worker(pool: WorkerPool) -> None:
     assert [answers[-1] for answers in pool.drive(scripts)] == ["a", "b", "c"]
 
 
+def test_each_script_has_the_worker_that_it_was_given(pool: WorkerPool) -> None:
+    pool.replenish()
+    first, second = pool.workers
+    scripts = [(second, script(ask("remember", 2))(second)), (first, script(ask("pid"))(first))]
+    assert pool.drive_each(scripts) == [[None], [first.pid]]
+    again = [(second, script(ask("die", 7))(second)), (first, script(ask("remember", 1))(first))]
+    [died], [kept] = pool.drive_each(again)
+    assert (died, kept) == (Status.CRASHED, None)
+    assert pool.drive_each([]) == []
+
+
 def test_an_exception_halfway_does_no_harm(pool: WorkerPool) -> None:
     """As when Ctrl-C arrives: no later request gets an answer to an earlier one."""
 

@@ -12,6 +12,8 @@ import tvm
 from tvm import te, topi
 from tvm.ir import IRModule
 
+from chameleon_tuner.tvm.judging import JudgingWorker
+
 
 def _input(name: str, *shape: int, dtype: str = "float32") -> Any:
     return te.placeholder(shape, name=name, dtype=dtype)
@@ -132,3 +134,13 @@ def kernels() -> dict[str, IRModule]:
 @pytest.fixture(scope="session")
 def kernels_json(kernels: dict[str, IRModule]) -> dict[str, str]:
     return {name: str(tvm.ir.save_json(module)) for name, module in kernels.items()}
+
+
+@pytest.fixture(scope="session")
+def worker(kernels_json: dict[str, str]) -> JudgingWorker:
+    """A worker in this process that knows the kernels which any CPU of this family can run."""
+    worker = JudgingWorker()
+    for name, module in kernels_json.items():
+        if name != "dense_float16":
+            worker.load_task(name, module, {"kind": "llvm", "num-cores": 2})
+    return worker

@@ -16,11 +16,11 @@ from chameleon_tuner.tvm.build import build_libraries
 from chameleon_tuner.tvm.database import RECORDS, WORKLOADS
 from chameleon_tuner.tvm.deploy import Library
 from chameleon_tuner.tvm.frontend import import_model
+from chameleon_tuner.tvm.judging import JudgingWorker
 from chameleon_tuner.tvm.lower import finish, untuned
 from chameleon_tuner.tvm.prepare import Network, open_target, prepare
 from chameleon_tuner.tvm.targets import resolve_target
 from chameleon_tuner.tvm.tasks import kernel_names
-from chameleon_tuner.tvm.worker import KernelWorker
 from chameleon_tuner.zoo.graph import Graph
 
 import tvm  # isort: skip
@@ -151,12 +151,14 @@ def test_there_are_none_for_a_gpu(network: Network) -> None:
 @pytest.mark.parametrize("position", [1, 2])
 def test_a_finalist_is_compared_on_its_own_weights(network: Network, position: int) -> None:
     mine = next(mine for mine in by_kernel(network.tasks).values() if len(mine) > 1)
-    worker = KernelWorker()
+    worker = JudgingWorker()
     for task in mine:
         worker.load_task(task.key, task.module, dict(task.target))
     candidate = finalist(network, mine[position])
     finalists = [(candidate.task.key, candidate.configuration)]
-    _, judged = worker.judge(mine[0].key, finalists, rounds=1, round_secs=0.0005)
+    worker.ready(mine[0].key, finalists)
+    worker.contend(rounds=1, round_secs=0.0005)
+    _, judged = worker.judge()
     assert judged.message == ""
     assert judged.error < 1e-5
 

@@ -57,18 +57,25 @@ def run_process(assignment: Assignment, messages: Path) -> RunLog:
 
 
 def _environment(assignment: Assignment) -> dict[str, str]:
-    """Thread counts; MetaSchedule also does not find PyTorch.
-
-    TVM imports PyTorch wherever it is installed, in each of MetaSchedule's builders after every
-    round. It is this project's dependency and not TVM's: MetaSchedule does not pay for it.
-    """
+    """Thread counts; MetaSchedule also does not find PyTorch."""
     threads = thread_environment(assignment.threads)
     if assignment.recipe != METASCHEDULE:
         return threads
-    scratch = Path(assignment.scratch)
+    return {**threads, "PYTHONPATH": without_torch(Path(assignment.scratch))}
+
+
+def without_torch(scratch: Path) -> str:
+    """The PYTHONPATH of processes that shall not find PyTorch.
+
+    TVM imports PyTorch wherever it is installed, in each of MetaSchedule's builders after every
+    round. It is this project's dependency and not TVM's: MetaSchedule does not pay for it.
+
+    Args:
+        scratch: a folder that lives as long as they do.
+    """
     (scratch / "torch.py").write_text('raise ImportError("hidden from TVM")\n')
     paths = [str(scratch), os.environ.get("PYTHONPATH", "")]
-    return {**threads, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return os.pathsep.join(filter(None, paths))
 
 
 def _broken_off(assignment: Assignment, error: str) -> RunLog:

@@ -3,50 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from chameleon_tuner.measure.candidate import Built, Candidate, share_outcomes
+from chameleon_tuner.measure.finals import Finals
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Outcome, Status
 from chameleon_tuner.measure.pool import Script, WorkerPool
+from chameleon_tuner.measure.requests import Timeouts, loading
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.measure.worker import Request, Worker
 from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Finalist, Task
+from chameleon_tuner.task import Final, Task
 
 Known = Callable[[Task, str], Outcome | None]
 """The outcome of a structural hash of a task that was measured before, if there is one."""
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """How long each step of a candidate may take, in seconds.
-
-    Attributes:
-        load: a task into a worker (TVM makes its design space: 0.03 to 0.5 s).
-        replay: a schedule from a configuration (median 12 ms).
-        compile: LLVM and JIT (0.1 to 0.3 s, the tail reaches many seconds).
-        run: all runs of a candidate, its inputs included.
-        judge: the final comparison of a task, untuned kernel included. A neutral timing has as
-            long, and on top of it what its candidates may take to be built and run.
-    """
-
-    load: float = 60.0
-    replay: float = 10.0
-    compile: float = 10.0
-    run: float = 10.0
-    judge: float = 300.0
 
 
 class LocalMeasurer:
     """Builds on all workers of a pool, runs on one at a time.
 
     Args:
-        pool: whose handler is a `KernelWorker`.
+        pool: whose handler is a `KernelWorker`; a `JudgingWorker` to judge.
         policy: how candidates are timed.
         timeouts: of each step.
         known: what has been measured before; such candidates are not built.
@@ -90,24 +71,12 @@ class LocalMeasurer:
         return [c.outcome for c in candidates if c.outcome is not None]
 
     def judge(
-        self,
-        task: Task,
-        finalists: Sequence[Finalist],
-        rounds: int,
-        round_secs: float,
-        tolerance: float = -1.0,
-    ) -> Any:
-        """Compare finalists with a task's untuned kernel in one worker; see `KernelWorker.judge`.
-
-        Raises:
-            Failed: the worker died of it, or it took too long.
-            MeasurementError: the pool cannot go on.
-        """
-        candidates = [(finalist.task.key, finalist.configuration) for finalist in finalists]
-        apart_bytes = self.policy.apart_bytes
-        arguments = (task.key, candidates, rounds, round_secs, tolerance, apart_bytes)
-        tasks = [task, *(finalist.task for finalist in finalists)]
-        return self._run_alone(tasks, Request("judge", arguments, self._timeouts.judge))
+        self, finals: Sequence[Final], rounds: int, round_secs: float, tolerance: float = -1.0
+    ) -> Iterator[Any]:
+        """Compare finalists with untuned kernels; see `Finals.judge`."""
+        arena = Finals(self._pool, self._timeouts, self._lock, self._clock)
+        timing = (rounds, round_secs, self.policy.apart_bytes)
+        return arena.judge(finals, timing, tolerance)
 
     def time(
         self,
@@ -126,17 +95,12 @@ class LocalMeasurer:
         share_secs = limits.replay + limits.compile + rounds * round_secs
         timeout_secs = limits.judge + len(configurations) * share_secs
         arguments = (task.key, list(configurations), rounds, round_secs)
-        return self._run_alone([task], Request("time", arguments, timeout_secs))
-
-    def _run_alone(self, tasks: Sequence[Task], request: Request) -> Any:
-        """A request about tasks to one worker that has the machine to itself."""
         self._pool.replenish()
         worker = self._pool.workers[0]
         with self._clock.timing("run"), self._lock.running():
-            for task in tasks:
-                for loading in self._loading(task, worker):
-                    self._pool.call(worker, loading)
-            return self._pool.call(worker, request)
+            for request in loading(task, worker, limits):
+                self._pool.call(worker, request)
+            return self._pool.call(worker, Request("time", arguments, timeout_secs))
 
     # -- building
 
@@ -152,7 +116,7 @@ class LocalMeasurer:
         candidate.built = None
         begin = time.perf_counter()
         try:
-            yield from self._loading(task, worker)
+            yield from loading(task, worker, self._timeouts)
             begin = time.perf_counter()
             ticket, candidate.read_back, candidate.structural_hash = yield Request(
                 "replay", (task.key, candidate.proposed), self._timeouts.replay
@@ -172,13 +136,6 @@ class LocalMeasurer:
         except Failed as failure:
             candidate.build_secs = time.perf_counter() - begin
             candidate.end(failure.status, str(failure))
-
-    def _loading(self, task: Task, worker: Worker) -> Script[None]:
-        """The request that tells a worker about a task, where it does not know it."""
-        if task.key not in worker.tasks:
-            arguments = (task.key, task.module, dict(task.target))
-            yield Request("load_task", arguments, self._timeouts.load)
-            worker.tasks.add(task.key)
 
     # -- running
 

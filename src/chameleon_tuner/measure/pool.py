@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from multiprocessing import connection
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from chameleon_tuner.errors import MeasurementError
 from chameleon_tuner.measure.nursery import Nursery
@@ -127,35 +127,72 @@ class WorkerPool:
         """
         self.replenish()
         waiting = deque(enumerate(scripts))
-        running: dict[Worker, tuple[int, Script[T]]] = {}
-        results: dict[int, T] = {}
-
-        def advance(worker: Worker, number: int, script: Script[T], step: Step) -> None:
-            """Take a script to its next request, or to its end."""
-            try:
-                request = step()
-            except StopIteration as stop:
-                results[number] = stop.value
-            else:
-                worker.send(request)
-                running[worker] = number, script
-
-        while waiting or running:
+        running = _Running[T]()
+        while waiting or running.scripts:
             for worker in self._alive():
-                while waiting and worker not in running:
+                while waiting and worker not in running.scripts:
                     number, begin = waiting.popleft()
-                    script = begin(worker)
-                    advance(worker, number, script, partial(next, script))
-            for worker in _ready(list(running)):
-                number, script = running.pop(worker)
-                advance(worker, number, script, partial(_hand_over, worker, script))
-        return [results[number] for number in sorted(results)]
+                    running.begin(worker, number, begin(worker))
+            running.wait()
+        return running.in_order()
+
+    def drive_each(self, scripts: Iterable[tuple[Worker, Script[T]]]) -> list[T]:
+        """Run a script on each of some workers, all at once; results in order.
+
+        Each worker has one script. One that dies is replaced by the next `replenish`, not here:
+        what its script left in it is gone anyway.
+
+        Raises:
+            MeasurementError: the nursery is gone.
+        """
+        running = _Running[T]()
+        for number, (worker, script) in enumerate(scripts):
+            running.begin(worker, number, script)
+        while running.scripts:
+            running.wait()
+        return running.in_order()
 
     def _alive(self) -> list[Worker]:
         if any(worker.closed for worker in self.workers):
             self._keep(lambda worker: not worker.closed)
             self._fill()
         return self.workers
+
+
+class _Running(Generic[T]):
+    """Scripts that wait for an answer, and what those that have ended returned.
+
+    Attributes:
+        scripts: by the worker that each is on, with its number.
+    """
+
+    def __init__(self) -> None:
+        self.scripts: dict[Worker, tuple[int, Script[T]]] = {}
+        self._results: dict[int, T] = {}
+
+    def begin(self, worker: Worker, number: int, script: Script[T]) -> None:
+        """Take a new script to its first request."""
+        self._advance(worker, number, script, partial(next, script))
+
+    def wait(self) -> None:
+        """Wait until some have answers, or may have none, and take them further."""
+        for worker in _ready(list(self.scripts)):
+            number, script = self.scripts.pop(worker)
+            self._advance(worker, number, script, partial(_hand_over, worker, script))
+
+    def in_order(self) -> list[T]:
+        """Of all that have ended."""
+        return [self._results[number] for number in sorted(self._results)]
+
+    def _advance(self, worker: Worker, number: int, script: Script[T], step: Step) -> None:
+        """Take a script to its next request, or to its end."""
+        try:
+            request = step()
+        except StopIteration as stop:
+            self._results[number] = stop.value
+        else:
+            worker.send(request)
+            self.scripts[worker] = number, script
 
 
 def _hand_over(worker: Worker, script: Script[T]) -> Request:

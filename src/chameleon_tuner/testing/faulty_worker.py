@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
-from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm.compare import ModelWorker
-from chameleon_tuner.tvm.worker import Build, Contestant
+from chameleon_tuner.tvm.kernels import Kernel
+from chameleon_tuner.tvm.worker import Contestant
 
 HANDLER = "chameleon_tuner.testing.faulty_worker:FaultyWorker"
 VARIABLE = "CHAMELEON_FAULTS"
@@ -123,18 +124,12 @@ class FaultyWorker(ModelWorker):
         self._fail("run", self._proposed[ticket])
         return super().run(ticket, incumbent_secs, policy)
 
-    def _contestant(
-        self,
-        key: str,
-        configuration: Configuration | ForeignTrace,
-        build: Build,
-        apart_bytes: int = 0,
+    def _contending(
+        self, key: str, configuration: Configuration, kernel: Kernel | str, apart_bytes: int
     ) -> Contestant:
-        honest = super()._contestant(key, configuration, build, apart_bytes)
+        honest = super()._contending(key, configuration, kernel, apart_bytes)
         timer = honest.timer
-        if timer is None or isinstance(configuration, ForeignTrace):
-            return honest
-        if self._fault("judge", configuration) is not Fault.CLAIMS_TO_BE_FAST:
+        if timer is None or self._fault("judge", configuration) is not Fault.CLAIMS_TO_BE_FAST:
             return honest
         return Contestant(lambda number: timer(number) + 1.0, honest.once_secs)
 

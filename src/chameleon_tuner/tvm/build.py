@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tvm
@@ -33,12 +34,16 @@ def build_libraries(
         OutputError: it cannot be written.
     """
     chosen = {key: winner for key, (winner, _) in winners.items()}
-    tuned = finish(
-        apply_winners(network.lowered, network.alternatives, network.spaces, chosen),
-        network.target,
-    )
-    _export(tuned, folder / LIBRARY)
-    _export(untuned(network.program.module, network.target), folder / UNTUNED)
+    # Two compilations at once: TVM and LLVM release Python's lock, and a target that is entered
+    # is so for its thread alone.
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        making = executor.submit(untuned, network.program.module, network.target)
+        tuned = finish(
+            apply_winners(network.lowered, network.alternatives, network.spaces, chosen),
+            network.target,
+        )
+        export(tuned, folder / LIBRARY)
+        export(making.result(), folder / UNTUNED)
     Manifest.of(network.program, network.target, network.threads).write(folder)
     export_database(folder, network.spaces, list(winners.values()))
 
@@ -72,7 +77,7 @@ def _copy(source: Path, path: Path) -> None:
     part.replace(path)
 
 
-def _export(compiled: Compiled, path: Path) -> None:
+def export(compiled: Compiled, path: Path) -> None:
     """Write a library and its weights; a reader never sees half of one."""
     part, weights = path.with_suffix(".part.so"), path.with_suffix(".part")
     named = {f"weight{number}": tensor for number, tensor in enumerate(compiled.weights)}

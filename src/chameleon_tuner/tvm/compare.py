@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chameleon_tuner.stopwatch import mean_secs
 from chameleon_tuner.tvm.deploy import Library
-from chameleon_tuner.tvm.worker import KernelWorker, difference
+from chameleon_tuner.tvm.judging import JudgingWorker, difference
 
 ROUND_SECS = 0.2
 """How long each contestant runs in a round."""
@@ -20,6 +20,12 @@ _PAUSE_SECS = 0.05
 """Before every turn. Without it, whoever came behind onnxruntime read 1.2 times as long as the same
 library elsewhere in the round (a network of 1 ms on 2 cores), with it 0.96 to 1.14 times; without
 onnxruntime 0.97 to 1.01."""
+
+_HOPELESS = 10.0
+"""Times as long as the tuned model, from where a single round tells enough: an untuned ResNet-18
+takes 2 s a call."""
+
+TUNED = "tuned"
 
 _SEED = 7
 
@@ -39,15 +45,15 @@ class Comparison:
     errors: Mapping[str, float]
 
 
-class ModelWorker(KernelWorker):
+class ModelWorker(JudgingWorker):
     """Handler of requests of whole models, beside those of kernels."""
 
     def compare(self, tuned: str, untuned: str, onnx: str | None, threads: int) -> Comparison:
         """Compare libraries `folder/file`; see `Comparison`."""
         library = _library(tuned)
         inputs = library.random_inputs(_SEED)
-        outputs = {"tuned": list(library(inputs).values())}
-        timers: dict[str, Callable[[], float]] = {"tuned": lambda: library.time(inputs, ROUND_SECS)}
+        outputs = {TUNED: list(library(inputs).values())}
+        timers: dict[str, Callable[[], float]] = {TUNED: lambda: library.time(inputs, ROUND_SECS)}
         reference = _library(untuned)
         outputs["untuned"] = list(reference(inputs).values())
         timers["untuned"] = lambda: reference.time(inputs, ROUND_SECS)
@@ -59,26 +65,35 @@ class ModelWorker(KernelWorker):
                     lambda: session.run(None, inputs), ROUND_SECS
                 )
         errors = {
-            name: difference(outputs["tuned"], theirs)
+            name: difference(outputs[TUNED], theirs)
             for name, theirs in outputs.items()
-            if name != "tuned"
+            if name != TUNED
         }
-        return Comparison(_interleaved(timers), errors)
+        return Comparison(interleaved(timers), errors)
 
 
 def _library(path: str) -> Library:
     return Library(Path(path).parent, Path(path).name)
 
 
-def _interleaved(timers: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """Medians of five rounds, of three for what takes seconds."""
+def interleaved(timers: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Medians of five rounds, fewer of what is slow, by contestant; `TUNED` is one of them."""
     samples: dict[str, list[float]] = {name: [] for name in timers}
     for number in range(5):
         for name, timer in timers.items():
-            if number < 3 or samples[name][0] < 2 * ROUND_SECS:
+            if number < _turns(samples[name], samples[TUNED]):
                 time.sleep(_PAUSE_SECS)
                 samples[name].append(timer())
     return {name: statistics.median(mine) for name, mine in samples.items()}
+
+
+def _turns(samples: Sequence[float], tuned: Sequence[float]) -> int:
+    """How many rounds a contestant has: three where they take seconds, one where it is hopeless."""
+    if not samples:
+        return 5
+    if samples[0] > _HOPELESS * tuned[0]:
+        return 1
+    return 5 if samples[0] < 2 * ROUND_SECS else 3
 
 
 def _onnx_session(path: str, threads: int) -> Any:

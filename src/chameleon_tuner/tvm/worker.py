@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tvm
 from tvm.ir import IRModule
 from tvm.target import Target
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy, time_candidate
 from chameleon_tuner.space import Configuration, ForeignTrace
-from chameleon_tuner.tvm.alternatives import Winograd
 from chameleon_tuner.tvm.kernels import (
     Arguments,
     Kernel,
     argument_shapes,
-    compile_as_is,
     compile_by_tvm,
     compile_candidate,
-    compile_untuned,
     device_of,
-    random_array,
-    seed_of,
     weights_of,
 )
-from chameleon_tuner.tvm.lean import lean_lowering
 from chameleon_tuner.tvm.traces import Replayed, TracedSpace, traced_space
 
 Timer = Callable[[int], float]
@@ -38,12 +30,8 @@ Timer = Callable[[int], float]
 
 Build = Callable[[IRModule, Target], Kernel]
 
-_SLOW_SECS = 0.5
+SLOW_SECS = 0.5
 """What takes longer is run once when it is judged: the noise is in the milliseconds."""
-
-_UNTUNED_SECS = 0.05
-"""The same for the untuned kernel: a finalist that is as slow has no need to be compared well.
-Untuned convolutions take 100 to 1,000 times as long as tuned ones."""
 
 _WARM_SECS = 0.005
 """For so long a kernel runs, twice, before its rounds: what takes microseconds read up to twice
@@ -125,52 +113,6 @@ class KernelWorker:
         timer = kernel.timer(self._inputs(key).turns(kernel.shapes, policy.apart_bytes))
         return time_candidate(timer, incumbent_secs, policy)
 
-    def judge(
-        self,
-        key: str,
-        finalists: list[tuple[str, Configuration]],
-        rounds: int,
-        round_secs: float,
-        tolerance: float = -1.0,
-        apart_bytes: int = 0,
-    ) -> list[Judged]:
-        """Compare the untuned kernel (first) and finalists on the same random inputs.
-
-        All are timed as they are deployed, interleaved. Then outputs are compared, on weights in
-        the original layout, fastest first, until one is within the tolerance: a check compiles
-        the kernel again.
-
-        Args:
-            key: of the task whose untuned kernel it is.
-            finalists: keys of tasks, which all compute that kernel, and configurations.
-            rounds: of timing.
-            round_secs: of each.
-            tolerance: see above; below 0 all outputs are compared.
-            apart_bytes: see `TimingPolicy`.
-        """
-        space = self._spaces[key]
-        untuned = compile_untuned(space.module, space.target)
-        inputs = _original_inputs(space, seed_of(key))
-        expected = _outputs(untuned, inputs, space.target)
-        contestants = [
-            self._warmed(key, untuned, apart_bytes, _UNTUNED_SECS),
-            *(self._contestant(task, c, compile_candidate, apart_bytes) for task, c in finalists),
-        ]
-        slow_secs = [_UNTUNED_SECS] + [_SLOW_SECS] * len(finalists)
-        judged = _interleave(contestants, rounds, round_secs, slow_secs)
-        judged[0] = replace(judged[0], error=0.0)
-        by_speed = sorted(
-            (n for n in range(1, len(judged)) if judged[n].samples),
-            key=lambda n: statistics.median(judged[n].samples),
-        )
-        for number in by_speed:
-            task, configuration = finalists[number - 1]
-            judged[number] = self._checked(task, configuration, judged[number], inputs, expected)
-            error = judged[number].error
-            if error is not None and error <= tolerance:
-                break
-        return judged
-
     def time(
         self,
         key: str,
@@ -183,56 +125,25 @@ class KernelWorker:
         Every one that can be built has all its rounds, however slow. Outputs are not compared.
         All are lowered as TVM does it, whoever found them.
         """
-        contestants = [self._contestant(key, c, compile_by_tvm) for c in configurations]
-        return _interleave(contestants, rounds, round_secs)
+        contestants = [self._contestant(key, c) for c in configurations]
+        return interleave(contestants, rounds, round_secs)
 
-    def _contestant(
-        self,
-        key: str,
-        configuration: Configuration | ForeignTrace,
-        build: Build,
-        apart_bytes: int = 0,
-    ) -> Contestant:
-        space = self._spaces[key]
+    def _contestant(self, key: str, configuration: Configuration | ForeignTrace) -> Contestant:
         try:
-            if isinstance(configuration, ForeignTrace):
-                module = space.retraced(configuration).mod
-            else:
-                module = space.replay(configuration).schedule.mod
-            return self._warmed(key, build(module, space.target), apart_bytes)
+            return self._warmed(key, self._built(key, configuration, compile_by_tvm))
         except Exception as failure:  # a candidate's failure is its own
-            return Contestant(None, math.inf, _reason(failure))
+            return Contestant(None, math.inf, reason_of(failure))
 
-    def _checked(
-        self,
-        key: str,
-        configuration: Configuration,
-        judged: Judged,
-        inputs: list[Any],
-        expected: list[Any],
-    ) -> Judged:
-        """How far a finalist's output is from the expected one."""
-        try:
-            outputs = self._outputs(key, configuration, inputs)
-        except Exception as failure:  # a finalist's failure is its own
-            return replace(judged, error=math.nan, message=_reason(failure))
-        return replace(judged, error=difference(outputs, expected))
-
-    def _outputs(self, key: str, configuration: Configuration, inputs: list[Any]) -> list[Any]:
-        """What a finalist computes, on weights in the original layout."""
+    def _built(self, key: str, configuration: Configuration | ForeignTrace, build: Build) -> Kernel:
         space = self._spaces[key]
-        module = space.replay(configuration).schedule.mod
-        with lean_lowering(space.target):
-            kernel = compile_as_is(module, space.target)
-        way = Winograd.of(space.module["main"])
-        if way is None:
-            return _outputs(kernel, inputs, space.target)
-        outputs = _outputs(kernel, way.arguments(inputs), space.target)
-        outputs[way.weight] = np.asarray(inputs[way.weight], dtype=np.float64)
-        return outputs
+        if isinstance(configuration, ForeignTrace):
+            module = space.retraced(configuration).mod
+        else:
+            module = space.replay(configuration).schedule.mod
+        return build(module, space.target)
 
     def _warmed(
-        self, key: str, kernel: Kernel, apart_bytes: int, slow_secs: float = _SLOW_SECS
+        self, key: str, kernel: Kernel, apart_bytes: int = 0, slow_secs: float = SLOW_SECS
     ) -> Contestant:
         timer = kernel.timer(self._inputs(key).turns(kernel.shapes, apart_bytes))
         once_secs = timer(1)
@@ -254,7 +165,7 @@ class KernelWorker:
         return self._arguments[1]
 
 
-def _interleave(
+def interleave(
     contestants: list[Contestant],
     rounds: int,
     round_secs: float,
@@ -295,28 +206,6 @@ def _runs(secs: float, once_secs: float) -> int:
     return max(1, math.ceil(secs / max(once_secs, 1e-7)))
 
 
-def _reason(failure: Exception) -> str:
+def reason_of(failure: Exception) -> str:
+    """Why a kernel failed, for people."""
     return f"{type(failure).__name__}: {failure}"[:300]
-
-
-def difference(actual: list[Any], expected: list[Any]) -> float:
-    """The largest difference over outputs, relative to the largest expected magnitude."""
-    worst = 0.0
-    for mine, theirs in zip(actual, expected, strict=True):
-        if not np.isfinite(mine).all():
-            return float("nan")
-        scale = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)
-        worst = max(worst, float(np.abs(mine - theirs).max(initial=0.0)) / scale)
-    return worst
-
-
-def _original_inputs(space: TracedSpace, seed: int) -> list[Any]:
-    rng = np.random.default_rng(seed)
-    return [random_array(shape, dtype, rng) for shape, dtype in argument_shapes(space.module)]
-
-
-def _outputs(kernel: Kernel, inputs: list[Any], target: Target) -> list[Any]:
-    """All arguments after a run: whichever of them the kernel writes is among them."""
-    tensors = [tvm.runtime.tensor(array, device=device_of(target)) for array in inputs]
-    kernel(*tensors)
-    return [np.asarray(tensor.numpy(), dtype=np.float64) for tensor in tensors]

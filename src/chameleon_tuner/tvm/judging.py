@@ -1,0 +1,186 @@
+"""The final of a kernel, in a worker: its fastest candidates beside the untuned one."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm.target import Target
+
+from chameleon_tuner.space import Configuration
+from chameleon_tuner.tvm.alternatives import Winograd
+from chameleon_tuner.tvm.kernels import (
+    Kernel,
+    argument_shapes,
+    compile_as_is,
+    compile_candidate,
+    compile_untuned,
+    device_of,
+    random_array,
+    seed_of,
+)
+from chameleon_tuner.tvm.lean import lean_lowering
+from chameleon_tuner.tvm.traces import TracedSpace
+from chameleon_tuner.tvm.worker import (
+    SLOW_SECS,
+    Contestant,
+    Judged,
+    KernelWorker,
+    interleave,
+    reason_of,
+)
+
+_UNTUNED_SECS = 0.05
+"""What takes longer untuned is run once: a finalist that is as slow has no need to be compared
+well. Untuned convolutions take 100 to 1,000 times as long as tuned ones."""
+
+
+@dataclass
+class _Final:
+    """The final that a worker holds.
+
+    Attributes:
+        key: of the task whose untuned kernel it is.
+        finalists: keys of tasks, which all compute that kernel, and configurations.
+        untuned: the kernel.
+        kernels: the finalists'; the reason in place of one that cannot be built.
+        inputs: in the original layout.
+        expected: what the untuned kernel makes of them.
+        judged: the timings.
+    """
+
+    key: str
+    finalists: list[tuple[str, Configuration]]
+    untuned: Kernel
+    kernels: list[Kernel | str]
+    inputs: list[Any]
+    expected: list[Any]
+    judged: list[Judged]
+
+
+class JudgingWorker(KernelWorker):
+    """Handler of requests about finals, one at a time, beside those about candidates.
+
+    A final is made ready, contended and judged: only the second needs the machine to itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._final: _Final | None = None
+
+    def ready(self, key: str, finalists: list[tuple[str, Configuration]]) -> None:
+        """Build all kernels of a final, and learn what the untuned one computes."""
+        self._final = None  # before the next: it may be large
+        space = self._spaces[key]
+        untuned = compile_untuned(space.module, space.target)
+        inputs = _original_inputs(space, seed_of(key))
+        expected = _outputs(untuned, inputs, space.target)
+        kernels = [self._finalist(*finalist) for finalist in finalists]
+        self._final = _Final(key, finalists, untuned, kernels, inputs, expected, [])
+
+    def contend(self, rounds: int, round_secs: float, apart_bytes: int = 0) -> None:
+        """Time the kernels interleaved, as they are deployed.
+
+        Args:
+            rounds: of timing.
+            round_secs: of each.
+            apart_bytes: see `TimingPolicy`.
+        """
+        final = self._held()
+        contestants = [self._warmed(final.key, final.untuned, apart_bytes, _UNTUNED_SECS)]
+        for (task, configuration), kernel in zip(final.finalists, final.kernels, strict=True):
+            contestants.append(self._contending(task, configuration, kernel, apart_bytes))
+        slow_secs = [_UNTUNED_SECS] + [SLOW_SECS] * len(final.kernels)
+        final.judged = interleave(contestants, rounds, round_secs, slow_secs)
+        final.kernels = []
+
+    def judge(self, tolerance: float = -1.0) -> list[Judged]:
+        """Compare outputs on weights in the original layout; the untuned kernel comes first.
+
+        The fastest are compared first, until one is within the tolerance: it compiles the kernel
+        again. The final is over then.
+
+        Args:
+            tolerance: see above; below 0 all outputs are compared.
+        """
+        final, self._final = self._held(), None
+        judged = [replace(final.judged[0], error=0.0), *final.judged[1:]]
+        by_speed = sorted(
+            (n for n in range(1, len(judged)) if judged[n].samples),
+            key=lambda n: statistics.median(judged[n].samples),
+        )
+        for number in by_speed:
+            judged[number] = self._checked(final, number - 1, judged[number])
+            error = judged[number].error
+            if error is not None and error <= tolerance:
+                break
+        return judged
+
+    def _held(self) -> _Final:
+        if self._final is None:
+            raise LookupError("no final was made ready")
+        return self._final
+
+    def _finalist(self, key: str, configuration: Configuration) -> Kernel | str:
+        try:
+            return self._built(key, configuration, compile_candidate)
+        except Exception as failure:  # a finalist's failure is its own
+            return reason_of(failure)
+
+    def _contending(
+        self, key: str, configuration: Configuration, kernel: Kernel | str, apart_bytes: int
+    ) -> Contestant:
+        if isinstance(kernel, str):
+            return Contestant(None, math.inf, kernel)
+        try:
+            return self._warmed(key, kernel, apart_bytes)
+        except Exception as failure:  # a finalist's failure is its own
+            return Contestant(None, math.inf, reason_of(failure))
+
+    def _checked(self, final: _Final, number: int, judged: Judged) -> Judged:
+        """How far a finalist's output is from the expected one."""
+        try:
+            outputs = self._outputs(*final.finalists[number], final.inputs)
+        except Exception as failure:  # a finalist's failure is its own
+            return replace(judged, error=math.nan, message=reason_of(failure))
+        return replace(judged, error=difference(outputs, final.expected))
+
+    def _outputs(self, key: str, configuration: Configuration, inputs: list[Any]) -> list[Any]:
+        """What a finalist computes, on weights in the original layout."""
+        space = self._spaces[key]
+        module = space.replay(configuration).schedule.mod
+        with lean_lowering(space.target):
+            kernel = compile_as_is(module, space.target)
+        way = Winograd.of(space.module["main"])
+        if way is None:
+            return _outputs(kernel, inputs, space.target)
+        outputs = _outputs(kernel, way.arguments(inputs), space.target)
+        outputs[way.weight] = np.asarray(inputs[way.weight], dtype=np.float64)
+        return outputs
+
+
+def difference(actual: list[Any], expected: list[Any]) -> float:
+    """The largest difference over outputs, relative to the largest expected magnitude."""
+    worst = 0.0
+    for mine, theirs in zip(actual, expected, strict=True):
+        if not np.isfinite(mine).all():
+            return float("nan")
+        scale = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)
+        worst = max(worst, float(np.abs(mine - theirs).max(initial=0.0)) / scale)
+    return worst
+
+
+def _original_inputs(space: TracedSpace, seed: int) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    return [random_array(shape, dtype, rng) for shape, dtype in argument_shapes(space.module)]
+
+
+def _outputs(kernel: Kernel, inputs: list[Any], target: Target) -> list[Any]:
+    """All arguments after a run: whichever of them the kernel writes is among them."""
+    tensors = [tvm.runtime.tensor(array, device=device_of(target)) for array in inputs]
+    kernel(*tensors)
+    return [np.asarray(tensor.numpy(), dtype=np.float64) for tensor in tensors]

@@ -1,0 +1,137 @@
+"""The final of a kernel in a worker, in this process: real kernels, right ones and wrong ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
+
+# isort: split
+
+from tvm import te
+from tvm.ir import IRModule
+
+from chameleon_tuner.space import Configuration
+from chameleon_tuner.tvm.judging import JudgingWorker, difference
+from chameleon_tuner.tvm.traces import TracedSpace
+from chameleon_tuner.tvm.worker import Judged
+
+KINDS = [
+    *("conv2d", "depthwise", "dense", "dense_int8", "matmul_of_primes", "softmax", "mean"),
+    *("transpose", "max_pool", "scalar", "where"),
+]
+
+
+def some(worker: JudgingWorker, name: str, count: int) -> list[Configuration]:
+    design = worker._spaces[name].design
+    return design.configurations(design.sample(count, np.random.default_rng(0)))
+
+
+def judged_by(
+    worker: JudgingWorker,
+    key: str,
+    finalists: list[tuple[str, Configuration]],
+    rounds: int = 1,
+    tolerance: float = -1.0,
+) -> list[Judged]:
+    worker.ready(key, finalists)
+    worker.contend(rounds, round_secs=0.0005)
+    return worker.judge(tolerance)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_right_kernels_have_tiny_errors(worker: JudgingWorker, name: str) -> None:
+    judged = judged_by(worker, name, [(name, c) for c in some(worker, name, 3)], rounds=2)
+    assert len(judged) == 4
+    assert judged[0].error == 0.0
+    assert [kernel.message for kernel in judged] == [""] * 4
+    assert max(kernel.error for kernel in judged) < 1e-5
+    assert all(len(kernel.samples) == 2 for kernel in judged)
+    assert all(0 < secs < 1 for kernel in judged for secs in kernel.samples)
+
+
+def dense_with_a_wrong_column() -> IRModule:
+    data = te.placeholder((16, 32), name="data")
+    weight = te.placeholder((48, 32), name="weight")
+    k = te.reduce_axis((0, 32), "k")
+
+    def right_but_for_one(i: Any, j: Any) -> Any:
+        source = te.if_then_else(j == 7, j - 1, j)
+        return te.sum(data[i, k] * weight[source, k], k)
+
+    output = te.compute((16, 48), right_but_for_one)
+    function = te.create_prim_func([data, weight, output]).with_attr("global_symbol", "main")
+    return IRModule({"main": function})
+
+
+def test_a_wrong_kernel_has_a_large_error(
+    worker: JudgingWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = TracedSpace(dense_with_a_wrong_column(), worker._spaces["dense"].target)
+    [configuration] = wrong.design.configurations(wrong.design.sample(1, np.random.default_rng(0)))
+    monkeypatch.setattr(worker._spaces["dense"], "replay", wrong.replay)
+    _, judged = judged_by(worker, "dense", [("dense", configuration)])
+    assert judged.error > 0.1
+    assert judged.message == ""
+
+
+def test_a_finalists_failure_is_its_own(worker: JudgingWorker) -> None:
+    [right] = some(worker, "dense", 1)
+    impossible = Configuration(77, ())
+    finalists = [("dense", impossible), ("dense", right)]
+    judged = judged_by(worker, "dense", finalists)
+    assert [kernel.message.partition(":")[0] for kernel in judged] == ["", "RejectedError", ""]
+    assert judged[1].error is None
+    assert judged[1].samples == ()
+    assert judged[2].error < 1e-5
+
+
+def test_a_final_ends_with_the_fastest_that_is_right(worker: JudgingWorker) -> None:
+    judged = judged_by(worker, "dense", [("dense", c) for c in some(worker, "dense", 3)], 1, 1e-3)
+    samples = [kernel.samples for kernel in judged[1:]]
+    checked = [kernel.error is not None for kernel in judged[1:]]
+    assert checked == [secs == min(samples) for secs in samples]
+
+
+def test_a_final_is_over_once_it_is_judged(worker: JudgingWorker) -> None:
+    judged_by(worker, "dense", [])
+    with pytest.raises(LookupError, match="no final"):
+        worker.judge()
+    with pytest.raises(LookupError, match="no final"):
+        worker.contend(1, 0.001)
+
+
+# -- outputs
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "expected"),
+    [
+        ([1.0, -4.0], [1.0, -4.0], 0.0),
+        ([1.0, -4.4], [1.0, -4.0], 0.1),
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([1.0, 0.0], [0.0, 0.0], 1e30),
+        ([], [], 0.0),
+    ],
+)
+def test_difference_is_relative_to_the_largest_value(
+    mine: list[float], theirs: list[float], expected: float
+) -> None:
+    assert difference([np.array(mine)], [np.array(theirs)]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_cannot_be_compared(value: float) -> None:
+    assert math.isnan(difference([np.array([value, 1.0])], [np.array([1.0, 1.0])]))
+    assert math.isnan(difference([np.array([value])], [np.array([value])]))
+
+
+def test_the_worst_output_counts() -> None:
+    right, wrong = np.array([10.0]), np.array([0.3])
+    assert difference([right, wrong, right], [right, right, right]) == pytest.approx(0.97)
+    with pytest.raises(ValueError, match="longer"):
+        difference([right], [right, right])
