@@ -54,7 +54,7 @@ def run(folder: Path, recipe: Recipe, measurer: FakeMeasurer, trials: int = 96) 
     searches = {
         task.key: TaskSearch(
             History(SPACE),
-            recipe.surrogate(SPACE, shared),
+            recipe.surrogate(task, shared),
             recipe.explorer(shared),
             recipe.sampler(),
             np.random.default_rng([0, number]),
@@ -114,8 +114,8 @@ def test_the_model_learns_what_there_is_whenever_it_is_asked_and_never_for_nothi
 ) -> None:
     models: list[Learner] = []
 
-    def surrogate(space: DesignSpace, shared: SharedRecords) -> Learner:
-        models.append(Learner(space))
+    def surrogate(task: Task, shared: SharedRecords) -> Learner:
+        models.append(Learner(task.space))
         return models[-1]
 
     run(tmp_path, replace(RECIPES["chameleon"], surrogate=surrogate), FakeMeasurer(10**6))

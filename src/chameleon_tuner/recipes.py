@@ -31,7 +31,6 @@ from chameleon_tuner.sample.greedy import GreedySampler
 from chameleon_tuner.sample.opening import AfterOpening
 from chameleon_tuner.sample.spread import SpreadSampler
 from chameleon_tuner.sample.take_all import TakeAllSampler
-from chameleon_tuner.space import DesignSpace
 from chameleon_tuner.task import Task
 
 T = TypeVar("T")
@@ -55,25 +54,25 @@ class Recipe:
     name: str
     explorer: Callable[[SharedRecords], Explorer]
     sampler: Callable[[], Sampler]
-    surrogate: Callable[[DesignSpace, SharedRecords], Surrogate]
+    surrogate: Callable[[Task, SharedRecords], Surrogate]
     batch: int = 64
 
 
-def _alone(space: DesignSpace, shared: SharedRecords) -> Surrogate:
+def _alone(task: Task, shared: SharedRecords) -> Surrogate:
     """A model that knows nothing of other tasks, as in AutoTVM and the paper."""
-    return TreeSurrogate(space)
+    return TreeSurrogate(task.space)
 
 
-def _cold(space: DesignSpace, shared: SharedRecords) -> Surrogate:
-    return TreeSurrogate(space, shared=shared)
+def _cold(task: Task, shared: SharedRecords) -> Surrogate:
+    return TreeSurrogate(task.space, shared=shared)
 
 
-def _informed(space: DesignSpace, shared: SharedRecords) -> Surrogate:
+def _informed(task: Task, shared: SharedRecords) -> Surrogate:
     from chameleon_tuner.cost import prior  # loads XGBoost
 
-    known = prior.shipped(space.feature_names)
-    building = BuildCost(space, known.building if known else None)
-    return TreeSurrogate(space, shared=shared, prior=known, building=building)
+    known = prior.shipped(task.space.feature_names, task.vector_bits)
+    building = BuildCost(task.space, known.building if known else None)
+    return TreeSurrogate(task.space, shared=shared, prior=known, building=building)
 
 
 def _mixed() -> Explorer:
@@ -181,7 +180,7 @@ def task_search(task: Task, recipe: Recipe, seed: int, shared: SharedRecords) ->
     """
     return TaskSearch(
         History(task.space),
-        recipe.surrogate(task.space, shared),
+        recipe.surrogate(task, shared),
         recipe.explorer(shared),
         recipe.sampler(),
         np.random.default_rng([seed, zlib.crc32(task.key.encode())]),

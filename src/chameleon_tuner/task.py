@@ -10,6 +10,9 @@ from chameleon_tuner.space import Configuration, DesignSpace
 
 DIRECT = "direct"
 
+WIDE, NARROW = 512, 256
+"""Bits of a CPU's vectors: with AVX-512, and without. Of a width are 32 registers, or 16."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -27,6 +30,7 @@ class Task:
         algorithm: how it computes what the kernel does, for people.
         computes: key of the task whose kernel it may take the place of; empty for a kernel as the
             network has it.
+        vector_bits: of the target's vectors, which decide over what is known of it beforehand.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Task:
     arguments: tuple[str, ...] = ()
     algorithm: str = DIRECT
     computes: str = ""
+    vector_bits: int = WIDE
 
     @property
     def kernel(self) -> str:

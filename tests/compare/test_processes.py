@@ -15,7 +15,7 @@ def test_pytorch_is_hidden_from_metaschedule_alone(
     recipe: str, found: bool, tmp_path: Path
 ) -> None:
     """In its process and in those that it starts: they inherit the environment."""
-    assignment = Assignment("", "", "", {}, recipe, Terms("", 0, 1), "", str(tmp_path), "", 2)
+    assignment = Assignment("", "", "", {}, 512, recipe, Terms("", 0, 1), "", str(tmp_path), "", 2)
     environment = {**os.environ, **_environment(assignment)}
     done = subprocess.run([sys.executable, "-c", "import torch"], env=environment, check=False)
     assert (done.returncode == 0) is found
@@ -24,6 +24,6 @@ def test_pytorch_is_hidden_from_metaschedule_alone(
 def test_a_users_python_path_still_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     assignment = Assignment(
-        "", "", "", {}, "metaschedule", Terms("", 0, 1), "", str(tmp_path), "", 2
+        "", "", "", {}, 512, "metaschedule", Terms("", 0, 1), "", str(tmp_path), "", 2
     )
     assert _environment(assignment)["PYTHONPATH"] == f"{tmp_path}{os.pathsep}/somewhere"

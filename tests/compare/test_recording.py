@@ -22,7 +22,7 @@ from chameleon_tuner.errors import UsageError
 from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.measure.replay import ReplayMeasurer
 from chameleon_tuner.space import Configuration
-from chameleon_tuner.task import Task
+from chameleon_tuner.task import NARROW, Task
 from chameleon_tuner.testing.landscapes import recorded_conv2d, tiny_space, two_sketch_space
 
 TASK = Task(
@@ -104,7 +104,7 @@ def test_a_log_of_another_space_is_refused() -> None:
 @given(LOGS)
 def test_recordings_come_back(tmp_path_factory: pytest.TempPathFactory, logs: list[RunLog]) -> None:
     folder = tmp_path_factory.mktemp("recordings")
-    dense = replace(TASK, name="dense", key="other", space=tiny_space())
+    dense = replace(TASK, name="dense", key="other", space=tiny_space(), vector_bits=NARROW)
     both = [recorded(*logs), recorded(task=dense)]
     for name in ("r.jsonl", "r.jsonl.gz"):
         write_recordings(folder / name, both)

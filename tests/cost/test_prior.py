@@ -13,6 +13,8 @@ from chameleon_tuner.cost import prior
 from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Status
+from chameleon_tuner.space import DesignSpace
+from chameleon_tuner.task import NARROW, WIDE
 from chameleon_tuner.testing.cost_contract import rank_correlation
 from chameleon_tuner.zoo.layers import PAPER
 
@@ -27,6 +29,12 @@ def histories() -> list[History]:
         history = History(recording.task.space)
         history.extend(list(recording.outcomes))
         found.append(history)
+    return found
+
+
+def known(space: DesignSpace, vector_bits: int) -> prior.Known:
+    found = prior.shipped(space.feature_names, vector_bits)
+    assert found is not None
     return found
 
 
@@ -52,19 +60,24 @@ def test_nothing_in_the_file_is_code(tmp_path: Path) -> None:
 def test_the_shipped_one_ranks_layers_that_it_has_not_seen(histories: list[History]) -> None:
     """On another CPU, too. Bars below what it did when it was made: 0.56 to 0.58 and 0.3 to 0.8."""
     for history in histories:
-        known = prior.shipped(history.space.feature_names)
-        assert known is not None
+        wide = known(history.space, WIDE)
         features, ran = history.space.encode(history.rows), np.isfinite(history.seconds)
-        scores = known.speed.predict(features).mean[ran]
+        scores = wide.speed.predict(features).mean[ran]
         assert rank_correlation(scores, -np.log(history.seconds[ran])) > 0.45
         secs = np.array([outcome.build_secs for outcome in history.outcomes])
-        guess, slow = known.building.predict(features).mean, secs > 3 * np.median(secs)
+        guess, slow = wide.building.predict(features).mean, secs > 3 * np.median(secs)
         assert guess[slow].mean() > guess[~slow].mean() + 0.25
+
+
+def test_there_is_one_for_every_width_and_the_nearest_is_taken(histories: list[History]) -> None:
+    space = histories[0].space
+    found = {bits: known(space, bits).speed.to_bytes() for bits in (128, 256, 512, 2048)}
+    assert found[128] == found[256] != found[512] == found[2048]
 
 
 def test_it_proposes_before_anything_was_measured(histories: list[History]) -> None:
     space = histories[0].space
-    model = TreeSurrogate(space, prior=prior.shipped(space.feature_names))
+    model = TreeSurrogate(space, prior=known(space, NARROW))
     assert model.fitted
     model.fit(History(space))
     assert model.fitted
@@ -100,19 +113,26 @@ def test_the_paper_s_layers_have_a_prior_and_are_not_what_it_was_made_of(tmp_pat
 
     tasks = tasks_of("paper")
     assert len(tasks) == len(PAPER)
-    assert all(prior.shipped(task.space.feature_names) for task in tasks)
-    learned = {
-        recording.task.key
-        for path in (RECORDINGS.parent / "prior").glob("*.jsonl.gz")
-        for recording in read_recordings([path])
+    assert all(
+        prior.shipped(task.space.feature_names, bits) for task in tasks for bits in prior.SHIPPED
+    )
+    recorded = {
+        bits: {
+            recording.task.key
+            for path in (RECORDINGS.parent / f"prior-{bits}").glob("*.jsonl.gz")
+            for recording in read_recordings([path])
+        }
+        for bits in prior.SHIPPED
     }
+    learned = recorded[WIDE] | recorded[NARROW]
     networks = [
         task for name in ("resnet18", "mobilenet_v2", "bert_tiny") for task in tasks_of(name)
     ]
     zoo.save("mobilenet_v2", tmp_path / "model.onnx")
     program, target = import_model(tmp_path / "model.onnx"), open_target("auto", 2)
     merged = prepare(program, target, 2, separable=True).tasks
-    assert len(learned) == 35 + 8 * 2  # eight of the layers can be computed in two other ways
+    for keys in recorded.values():
+        assert len(keys) == 35 + 8 * 2  # eight of the layers can be computed in two other ways
     assert not learned & {task.key for task in (*tasks, *networks, *merged)}
 
 

@@ -232,7 +232,7 @@ def searched(policy: str) -> str:
     shared = SharedRecords()
     mine = TaskSearch(
         History(task.space),
-        recipe.surrogate(task.space, shared),
+        recipe.surrogate(task, shared),
         recipe.explorer(shared),
         recipe.sampler(),
         np.random.default_rng(3),

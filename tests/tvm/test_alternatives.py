@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,8 @@ def test_every_convolution_of_the_kind_has_two_more_tasks(network: Network) -> N
 def test_something_is_known_of_them_before_they_are_measured(network: Network) -> None:
     others = [task for task in network.tasks if task.computes]
     assert others
-    assert all(prior.shipped(task.space.feature_names) for task in others)
+    for task, bits in itertools.product(others, prior.SHIPPED):
+        assert prior.shipped(task.space.feature_names, bits)
 
 
 def test_weights_count_once_for_every_call(network: Network) -> None:

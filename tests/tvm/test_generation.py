@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from tvm.s_tir.schedule import Trace
 from tvm.target import Target
 
 from chameleon_tuner.cost import prior
+from chameleon_tuner.task import NARROW, WIDE
 from chameleon_tuner.testing.models import tiny_network
 from chameleon_tuner.tvm.frontend import import_model
 from chameleon_tuner.tvm.prepare import prepare
-from chameleon_tuner.tvm.targets import resolve_target
+from chameleon_tuner.tvm.targets import resolve_target, vector_bits
 from chameleon_tuner.tvm.traces import TracedSpace
 from chameleon_tuner.zoo.graph import Graph
 
@@ -64,6 +66,13 @@ MODELS: Mapping[str, Callable[[], onnx.ModelProto]] = {
 }
 
 
+def test_how_wide_their_vectors_are() -> None:
+    targets = [resolve_target(f"llvm -mcpu={cpu}", 2) for cpu in CPUS]
+    assert [vector_bits(target) for target in targets] == [NARROW, NARROW, WIDE, WIDE]
+    without = resolve_target("llvm -mcpu=znver4 -mattr=-avx512f", 2)
+    assert vector_bits(without) == NARROW
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_so_have_kernels_of_our_own_and_the_prior_knows_them(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
@@ -72,11 +81,13 @@ def test_so_have_kernels_of_our_own_and_the_prior_knows_them(name: str, tmp_path
     for cpu in CPUS:
         target = resolve_target(f"llvm -mcpu={cpu} -num-cores=2", 2)
         network = prepare(program, target, 2, winograd=True, separable=True)
+        assert {task.vector_bits for task in network.tasks} == {vector_bits(target)}
         found.append({task.name: network.spaces[task.key] for task in network.tasks})
     first, *others = found
     mine = {key: space for key, space in first.items() if name in key}
     assert len(mine) > 0
-    assert all(prior.shipped(space.design.feature_names) for space in mine.values())
+    for space, bits in itertools.product(mine.values(), prior.SHIPPED):
+        assert prior.shipped(space.design.feature_names, bits)
     for other in others:
         assert {key: sketches(space) for key, space in other.items()} == {
             key: sketches(space) for key, space in first.items()

@@ -106,6 +106,7 @@ class MachineArena:
             key=task.key,
             module=str(folder.module(task.name).resolve()),
             target=dict(task.target),
+            vector_bits=task.vector_bits,
             recipe=run.contestant.recipe,
             terms=run.terms,
             log=str(folder.log(run).resolve()),

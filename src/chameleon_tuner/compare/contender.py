@@ -34,6 +34,7 @@ class Assignment:
         key: of the task.
         module: path of the task's module, TVM's JSON.
         target: TVM's JSON of the target.
+        vector_bits: see `Task`.
         recipe: a recipe's name, or `metaschedule`.
         terms: see `Terms`.
         log: path of the log it writes.
@@ -46,6 +47,7 @@ class Assignment:
     key: str
     module: str
     target: dict[str, Any]
+    vector_bits: int
     recipe: str
     terms: Terms
     log: str
@@ -91,7 +93,14 @@ def _recipe(assignment: Assignment, clock: Stopwatch, keep: Keep) -> RunLog:
     with WorkerPool(assignment.handler, assignment.threads, {}) as pool:
         module = Path(assignment.module).read_text()
         space = _design(module, assignment.target)
-        task = Task(assignment.task, assignment.key, module, assignment.target, space)
+        task = Task(
+            assignment.task,
+            assignment.key,
+            module,
+            assignment.target,
+            space,
+            vector_bits=assignment.vector_bits,
+        )
         measurer = LocalMeasurer(pool, clock=clock)
         return searched(task, recipe, assignment.terms, measurer, clock, keep)
 

@@ -137,4 +137,5 @@ def _plain(task: Task) -> dict[str, Any]:
         "weight": task.weight,
         "flops": task.flops,
         "arguments": list(task.arguments),
+        "vector_bits": task.vector_bits,
     }

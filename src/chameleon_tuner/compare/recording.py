@@ -152,6 +152,7 @@ def _lines_of(recording: Recording) -> list[Any]:
         "flops": task.flops,
         "arguments": list(task.arguments),
         "target": dict(sorted(task.target.items())),
+        "vector_bits": task.vector_bits,
         "machine": recording.machine,
         "threads": recording.threads,
         "versions": dict(sorted(recording.versions.items())),
@@ -225,7 +226,8 @@ def _opened(data: Any) -> Recording:
         } if threads > 0:
             texts = tuple(map(str, arguments))
             task = Task(name, key, "", target, from_plain(space), weight, flops, texts)
-            return Recording(task, (), machine, threads, versions)
+            bits = int(data.get("vector_bits", task.vector_bits))
+            return Recording(replace(task, vector_bits=bits), (), machine, threads, versions)
     raise UsageError("this does not open the recording of a task")
 
 

@@ -12,6 +12,7 @@ from tvm.target import Target, codegen
 
 from chameleon_tuner.errors import TargetError
 from chameleon_tuner.machine import cpu_flags
+from chameleon_tuner.task import NARROW, WIDE
 
 # LLVM's name of an instruction set extension, where the kernel's differs.
 _LLVM_NAMES = {
@@ -104,6 +105,11 @@ def host_features() -> frozenset[str]:
 def required_features(target: Target) -> frozenset[str]:
     """Vector extensions that code built for a CPU target may use; empty for other kinds."""
     return _vector_features(target) if target.kind.name == "llvm" else frozenset()
+
+
+def vector_bits(target: Target) -> int:
+    """Of the vectors of a CPU target; see `Task`."""
+    return WIDE if "avx512f" in required_features(target) else NARROW
 
 
 def _vector_features(target: Target) -> frozenset[str]:

@@ -17,7 +17,7 @@ from chameleon_tuner.tvm.alternatives import Alternatives, Winograd
 from chameleon_tuner.tvm.apply import OTHER
 from chameleon_tuner.tvm.kernels import argument_shapes
 from chameleon_tuner.tvm.lower import key_of, normalized
-from chameleon_tuner.tvm.targets import as_json
+from chameleon_tuner.tvm.targets import as_json, vector_bits
 from chameleon_tuner.tvm.traces import TracedSpace
 
 _SPLIT = "_prepacked"
@@ -106,6 +106,7 @@ def _task(name: str, key: str, space: TracedSpace, weight: int) -> Task:
             f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}"
             for shape, dtype in argument_shapes(module, rewritten=False)
         ),
+        vector_bits=vector_bits(space.target),
     )
 
 

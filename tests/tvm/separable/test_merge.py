@@ -262,7 +262,7 @@ def test_something_is_known_of_them_before_they_are_measured(name: str, tmp_path
     tasks, _ = extract_tasks(merge_separable(lowered(BLOCKS[name], tmp_path), ALWAYS), TARGET)
     merged = [task for task in tasks if task.name.startswith(("inverted", "separable"))]
     assert merged
-    assert all(prior.shipped(task.space.feature_names) for task in merged)
+    assert all(prior.shipped(task.space.feature_names, task.vector_bits) for task in merged)
 
 
 def test_a_gpu_gets_the_kernels_as_they_are(tmp_path: Path) -> None:
