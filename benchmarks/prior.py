@@ -125,6 +125,7 @@ LAYERS: dict[str, tuple[Shape, Body]] = {
     "pointwise-28-192-64": (_image(192, 28), _conv(64, 1)),
     "conv-128-64-64": (_image(64, 128), _conv(64, 3)),
     "dense-1-1024-512": ((1, 1024), _dense(512)),
+    "dense-1-768-1000": ((1, 768), _dense(1000)),
     "conv-208-16-32": (_image(16, 208), _conv(32, 3)),
     "pointwise-19-576-96": (_image(576, 19), _conv(96, 1, relu=False)),
     "conv-14-512-512": (_image(512, 14), _conv(512, 3, 2)),

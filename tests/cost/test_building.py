@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_what_was_not_built_here_teaches_nothing() -> None:
     assert building_targets(recorded) is None
 
 
-@pytest.mark.parametrize("status", [Status.REJECTED, Status.BUILD_ERROR, Status.TIMEOUT])
+@pytest.mark.parametrize("status", [Status.REJECTED, Status.BUILD_ERROR])
 def test_what_was_not_built_to_the_end_teaches_nothing(status: Status, history: History) -> None:
     building, features = BuildCost(SPACE), SPACE.encode(history.rows)
     building.fit(history, np.random.default_rng(0))
@@ -88,6 +89,21 @@ def test_it_learns_anew_when_there_is_a_good_deal_more_or_another_history(histor
     fifty = learned(math.ceil(40 * GROWTH))
     assert fifty != forty
     assert learned(40) == forty
+
+
+def test_what_ran_into_the_limit_takes_long(history: History) -> None:
+    timeouts = History(SPACE)
+    timeouts.extend(
+        [
+            replace(outcome, status=Status.TIMEOUT, samples=()) if slow else outcome
+            for outcome, slow in zip(history.outcomes, _slow(history.rows), strict=True)
+        ]
+    )
+    building, same = BuildCost(SPACE), BuildCost(SPACE)
+    building.fit(timeouts, np.random.default_rng(0))
+    same.fit(history, np.random.default_rng(0))
+    features = SPACE.encode(history.rows)
+    assert np.array_equal(building.loss(features), same.loss(features))
 
 
 def test_of_equally_fast_candidates_the_quickly_built_score_more(history: History) -> None:

@@ -60,6 +60,20 @@ def test_a_task_that_never_runs_is_given_up() -> None:
     assert scheduler.next() is None
 
 
+def test_a_first_batch_that_failed_is_made_up_for_when_all_had_theirs() -> None:
+    """And with as few: its candidates may have taken all the time that they were given."""
+    tasks = [task("heavy", flops=9), task("middle", flops=4), task("light", flops=1)]
+    scheduler = GradientScheduler(tasks, Budget(1000, search_secs=3.0), 16)
+    seen = []
+    while len(seen) < 4 and (following := scheduler.next()) is not None:
+        assert scheduler.plan(following) == 2
+        best_secs = math.inf if following.name == "heavy" else 1.0
+        scheduler.observe(following, 2, best_secs, exhausted=False)
+        seen.append(following.name)
+    assert seen == ["heavy", "middle", "light", "heavy"]
+    assert scheduler.plan(tasks[1]) == 16
+
+
 def test_an_exhausted_space_ends_a_task() -> None:
     mine = task("a")
     scheduler = GradientScheduler([mine], Budget(10_000), 10)

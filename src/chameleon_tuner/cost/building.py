@@ -25,7 +25,9 @@ GROWTH = 1.25
 """Times as many records as at the last fit, from where it is worth another: one takes 40 ms, and
 how long a build takes is learned from few."""
 
-_BUILT = {Status.OK, Status.CENSORED}
+_TAKES_AS_LONG = {Status.OK, Status.CENSORED, Status.TIMEOUT}
+"""What ran into the limit takes at least as long as that."""
+
 _OPTIONS = BoostingOptions(members=1, share=1.0)
 _SAMPLE = 512
 
@@ -33,10 +35,11 @@ _SAMPLE = 512
 def building_targets(history: History) -> tuple[Float32, Targets] | None:
     """Features and log seconds of what was built, with equal weights; None where nothing was.
 
-    What was refused or failed while it was built took as long as that, and not as a build.
+    What was refused or failed while it was built took as long as that, and not as a build; what ran
+    into the limit counts.
     """
     secs = np.array([outcome.build_secs for outcome in history.outcomes])
-    ran = np.array([outcome.status in _BUILT for outcome in history.outcomes], dtype=bool)
+    ran = np.array([outcome.status in _TAKES_AS_LONG for outcome in history.outcomes], dtype=bool)
     built = ran & (secs > 0)
     if not built.any():
         return None

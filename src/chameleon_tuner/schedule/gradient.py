@@ -152,7 +152,9 @@ class GradientScheduler:
             for key, standing in self.standings.items()
             if not standing.done(self._parameters)
         }
-        best = max(gains, key=lambda key: gains[key], default=None)
+        # Where nothing ran of one, another that was not tried yet comes first.
+        untried = {key for key, standing in self.standings.items() if not standing.best_secs}
+        best = max(gains, key=lambda key: (gains[key], key in untried), default=None)
         return self.standings[best].task if best is not None and gains[best] > 0 else None
 
     def trials_left(self) -> int:
@@ -162,9 +164,11 @@ class GradientScheduler:
     def plan(self, task: Task) -> int:
         """How many trials the next batch of a task may have.
 
-        Its first batch is small where the budget is: every task gets its share.
+        Until one of its candidates ran its batches are small where the budget is: every task gets
+        its share.
         """
-        batch = self.batch if self.standings[task.key].trials else self._first
+        ran = math.isfinite(self.standings[task.key].fastest_secs)
+        batch = self.batch if ran else self._first
         return min(batch, self.trials_left())
 
     def observe(self, task: Task, measured: int, best_secs: float, *, exhausted: bool) -> None:
