@@ -76,11 +76,12 @@ def judge(
     lost: dict[str, Verdict] = {}
     reserves: list[tuple[str, Final]] = []
     for (key, final), found in zip(finals.items(), _judged(measurer, finals.values()), strict=True):
-        verdict = _verdict(final, found)
-        again = reserves_of(kernels[key], histories, final.finalists, verdict.untuned_secs)
-        if isinstance(found, Failed) and len(final.finalists) > 1:
-            again = [*final.finalists, *again]  # any of them may have been the cause
-        if verdict.winner is None and again:
+        verdict, again = _verdict(final, found), list[Finalist]()
+        if verdict.winner is None:
+            again = reserves_of(kernels[key], histories, final.finalists, verdict.untuned_secs)
+            if isinstance(found, Failed) and len(final.finalists) > 1:
+                again = [*final.finalists, *again]  # any of them may have been the cause
+        if again:
             lost[key] = verdict
             reserves += [(key, Final(final.task, [one])) for one in again]  # each on its own
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -83,12 +83,9 @@ def finalists_of(tasks: Sequence[Task], histories: Mapping[str, History]) -> lis
         histories: by key of the task.
     """
     ran = _by_speed(tasks, histories)
-    near = [(secs, finalist) for secs, finalist in ran[:FINALISTS] if secs < RIVAL * ran[0][0]]
-    chosen = [finalist for _, finalist in near]
-    for secs, finalist in ran:
-        known = any(finalist.task is other.task for other in chosen)
-        if secs < OTHER_RIVAL * ran[0][0] and not known:
-            chosen.append(finalist)
+    near = [finalist for secs, finalist in ran[:FINALISTS] if secs < RIVAL * ran[0][0]]
+    others = _first_of_each(f for secs, f in ran if secs < OTHER_RIVAL * ran[0][0])
+    chosen = [*near, *(other for other in others if other not in near)]
     return sorted(chosen, key=lambda f: tasks.index(f.task))  # a task's inputs are made once
 
 
@@ -108,12 +105,19 @@ def reserves_of(
         judged: the finalists that were.
         untuned_secs: what is not faster is of no use.
     """
-    chosen: list[Finalist] = []
-    for secs, finalist in _by_speed(tasks, histories):
-        known = any(finalist.task is other.task for other in chosen)
-        if secs < untuned_secs and finalist not in judged and not known:
-            chosen.append(finalist)
-    return chosen
+    return _first_of_each(
+        finalist
+        for secs, finalist in _by_speed(tasks, histories)
+        if secs < untuned_secs and finalist not in judged
+    )
+
+
+def _first_of_each(finalists: Iterable[Finalist]) -> list[Finalist]:
+    """The first of every algorithm."""
+    firsts: dict[str, Finalist] = {}
+    for finalist in finalists:
+        firsts.setdefault(finalist.task.key, finalist)
+    return list(firsts.values())
 
 
 def _by_speed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,7 +44,7 @@ class SharedRecords:
     ) -> tuple[Float32, Targets] | None:
         """A task's own records and a sample of the others'; None where there are neither."""
         own = lessons.known()
-        alike = (other for other in self._alike(lessons.history) if other is not lessons)
+        alike = self._others(lessons.history)
         others = [known for other in alike if (known := other.known()) is not None]
         if not others:
             return own
@@ -65,15 +64,16 @@ class SharedRecords:
             ),
         )
 
-    def twins(self, history: History) -> Iterator[History]:
+    def twins(self, history: History) -> list[History]:
         """The histories of other tasks whose design space is the same, size by size.
 
         A convolution with a residual behind it and one without are twins.
         """
-        for lessons in self._alike(history):
-            other = lessons.history
-            if other is not history and other.space == history.space:
-                yield other
+        alike = (other.history for other in self._others(history))
+        return [other for other in alike if other.space == history.space]
+
+    def _others(self, history: History) -> list[Lessons]:
+        return [other for other in self._alike(history) if other.history is not history]
 
     def _alike(self, history: History) -> list[Lessons]:
         return self._tasks.setdefault(history.space.feature_names, [])

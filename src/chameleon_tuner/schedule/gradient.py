@@ -153,8 +153,7 @@ class GradientScheduler:
             if not standing.done(self._parameters)
         }
         # Where nothing ran of one, another that was not tried yet comes first.
-        untried = {key for key, standing in self.standings.items() if not standing.best_secs}
-        best = max(gains, key=lambda key: (gains[key], key in untried), default=None)
+        best = max(gains, key=lambda k: (gains[k], not self.standings[k].best_secs), default=None)
         return self.standings[best].task if best is not None and gains[best] > 0 else None
 
     def trials_left(self) -> int:
