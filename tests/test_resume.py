@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch, search
+from chameleon_tuner.measure.base import Batch
 from chameleon_tuner.measure.outcome import Outcome
 from chameleon_tuner.measure.remembering import Remembering
 from chameleon_tuner.progress import Silent
@@ -22,12 +24,14 @@ from chameleon_tuner.schedule import Budget, GradientScheduler
 from chameleon_tuner.space import Configuration, DesignSpace
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task
-from chameleon_tuner.testing.landscapes import Bowl, conv2d_space, measure
+from chameleon_tuner.testing.landscapes import Bowl, conv2d_space, matmul_space, measure
 
 SPACE = conv2d_space()
 OPTIMA = SPACE.sample(2, np.random.default_rng(5))
 LANDSCAPES = {f"task{n}": Bowl(SPACE, optimum) for n, optimum in enumerate(OPTIMA)}
 TASKS = [Task(key, key, f"module of {key}", {}, SPACE, flops=1.0) for key in LANDSCAPES]
+OTHER = Task("other", "other", "module of other", {}, matmul_space())
+LANDSCAPES["other"] = Bowl(OTHER.space, OTHER.space.sample(1, np.random.default_rng(5))[0])
 ENVIRONMENT = Environment("llvm", "a cpu", 2, {})
 QUICK = [name for name in RECIPES if name not in ("chameleon-paper",)]
 
@@ -39,29 +43,36 @@ class FakeMeasurer:
         self.left = candidates
         self.asked: list[tuple[str, Configuration]] = []
 
-    def measure(
-        self, task: Task, configurations: Sequence[Configuration], incumbent_secs: float
-    ) -> list[Outcome]:
+    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
+        return [self._measured(batch.task, batch.configurations) for batch in batches]
+
+    def _measured(self, task: Task, configurations: Sequence[Configuration]) -> list[Outcome]:
         if len(configurations) > self.left:
             raise KeyboardInterrupt
         self.left -= len(configurations)
         self.asked += [(task.key, configuration) for configuration in configurations]
-        return measure(LANDSCAPES[task.key], SPACE.rows(list(configurations)))
+        return measure(LANDSCAPES[task.key], task.space.rows(list(configurations)))
 
 
-def run(folder: Path, recipe: Recipe, measurer: FakeMeasurer, trials: int = 96) -> None:
+def run(
+    folder: Path,
+    recipe: Recipe,
+    measurer: FakeMeasurer,
+    trials: int = 96,
+    tasks: Sequence[Task] = TASKS,
+) -> None:
     shared = SharedRecords()
     searches = {
         task.key: TaskSearch(
-            History(SPACE),
+            History(task.space),
             recipe.surrogate(task, shared),
             recipe.explorer(shared),
             recipe.sampler(),
             np.random.default_rng([0, number]),
         )
-        for number, task in enumerate(TASKS)
+        for number, task in enumerate(tasks)
     }
-    scheduler = GradientScheduler(TASKS, Budget(trials), 16)
+    scheduler = GradientScheduler(tasks, Budget(trials), 16, together=32)
     with RecordStore.open(folder / "records.db") as store:
         run_id = store.begin(RunInfo("model", recipe.name, 0, {}))
         remembering = Remembering(measurer, store, run_id, ENVIRONMENT)
@@ -81,6 +92,33 @@ def test_an_interrupted_run_goes_on_with_the_same_proposals(name: str, tmp_path:
     assert first.asked + second.asked == whole.asked
     assert 0 < len(first.asked) <= 50
     assert len(whole.asked) == len(set(whole.asked)) == 96
+
+
+def test_of_batches_measured_together_those_that_were_stored_are_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off after the first of two."""
+    recipe, tasks = RECIPES["chameleon"], [TASKS[0], OTHER]
+    whole, first, second = (FakeMeasurer(10**6) for _ in range(3))
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    run(tmp_path / "whole", recipe, whole, tasks=tasks)
+    append, calls = RecordStore.append, []
+
+    def cut_off(store: RecordStore, *arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return append(store, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RecordStore, "append", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "parts", recipe, first, tasks=tasks)
+    run(tmp_path / "parts", recipe, second, tasks=tasks)
+    assert {key for key, _ in whole.asked[:32]} == {"task0", "other"}
+    assert first.asked == whole.asked[:64]
+    assert second.asked == whole.asked[48:]
 
 
 def test_a_finished_run_measures_nothing_again(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from chameleon_tuner.cost.base import Surrogate
 from chameleon_tuner.explore.base import Explorer
 from chameleon_tuner.history import History
-from chameleon_tuner.measure.base import Measurer
+from chameleon_tuner.measure.base import Batch, Measurer
 from chameleon_tuner.measure.outcome import Outcome
 from chameleon_tuner.sample.base import Sampler
-from chameleon_tuner.schedule import GradientScheduler
+from chameleon_tuner.schedule import GradientScheduler, Plan
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task
 
@@ -48,25 +48,29 @@ def search(
     """Tune until the scheduler says that it is over.
 
     Args:
-        scheduler: which task next, and how many trials.
+        scheduler: which tasks next, and how many trials.
         searches: by key of the task.
         measurer: the hardware, the records in front of it, or a stand-in.
         observer: shows progress.
         clock: learns where the time goes.
     """
-    while (task := scheduler.next()) is not None:
-        mine = searches[task.key]
-        history, rng = mine.history, mine.rng
-        with clock.timing("fit"):
-            mine.model.fit(history)  # what like tasks have measured since, too
-        with clock.timing("explore"):
-            candidates = mine.explorer.propose(task.space, mine.model, history, rng)
-        with clock.timing("sample"):
-            rows = mine.sampler.select(candidates, history, scheduler.plan(task), rng)
-            batch = task.space.configurations(rows)
-        outcomes = measurer.measure(task, batch, history.best_secs)
-        fresh = history.extend(outcomes)
-        mine.explorer.observe(outcomes)
-        exhausted = not fresh or len(history) >= task.space.count
-        scheduler.observe(task, len(fresh), history.best_secs, exhausted=exhausted)
-        observer.batch_done(task, fresh, mine)
+    while plans := scheduler.next():
+        batches = [_proposed(plan, searches[plan.task.key], clock) for plan in plans]
+        for batch, outcomes in zip(batches, measurer.measure(batches), strict=True):
+            task, mine = batch.task, searches[batch.task.key]
+            fresh = mine.history.extend(outcomes)
+            mine.explorer.observe(outcomes)
+            exhausted = not fresh or len(mine.history) >= task.space.count
+            scheduler.observe(task, len(fresh), mine.history.best_secs, exhausted=exhausted)
+            observer.batch_done(task, fresh, mine)
+
+
+def _proposed(plan: Plan, mine: TaskSearch, clock: Stopwatch) -> Batch:
+    space, history, rng = plan.task.space, mine.history, mine.rng
+    with clock.timing("fit"):
+        mine.model.fit(history)  # what like tasks have measured since, too
+    with clock.timing("explore"):
+        candidates = mine.explorer.propose(space, mine.model, history, rng)
+    with clock.timing("sample"):
+        rows = mine.sampler.select(candidates, history, plan.trials, rng)
+        return Batch(plan.task, space.configurations(rows), history.best_secs)

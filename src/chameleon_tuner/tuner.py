@@ -39,6 +39,10 @@ FINISH_SECS, FINISH_SECS_A_KERNEL = 25.0, 1.8
 """Of a time budget for what follows the search: the final comparisons, compiling and comparing the
 model. ResNet-18 with its 20 kernels took 60 s."""
 
+BUILDS_A_CORE, MOST_BUILDS = 4, 64
+"""Before what was built is run. With fewer some cores are idle while another compiles the last;
+with more the search learns from what runs too late."""
+
 LEAST_SEARCH = 1 / 3
 """Of a time budget that is too small for both; the run then takes longer than it."""
 
@@ -177,7 +181,9 @@ def _search(
     shared = SharedRecords()
     searches = {task.key: task_search(task, recipe, options.seed, shared) for task in network.tasks}
     budget = options.budget(len(by_kernel(network.tasks)), clock)
-    scheduler = GradientScheduler(network.tasks, budget, recipe.batch)
+    scheduler = GradientScheduler(
+        network.tasks, budget, recipe.batch, together=_together(network.threads)
+    )
     with RecordStore.open(out / RECORDS) as store:
         environment = record_environment(network, local.policy)
         run_id = store.begin(info)
@@ -189,6 +195,11 @@ def _search(
     if all(searched.history.best is None for searched in searches.values()):
         raise NothingMeasuredError(_why_nothing(list(searches.values())))
     return searches
+
+
+def _together(threads: int) -> int:
+    """Trials that keep so many cores busy."""
+    return min(BUILDS_A_CORE * threads, MOST_BUILDS)
 
 
 def _judge_all(

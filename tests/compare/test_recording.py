@@ -19,6 +19,7 @@ from chameleon_tuner.compare.recording import (
 )
 from chameleon_tuner.compare.runlog import RunLog, Trial
 from chameleon_tuner.errors import UsageError
+from chameleon_tuner.measure.base import Batch
 from chameleon_tuner.measure.outcome import Status
 from chameleon_tuner.measure.replay import ReplayMeasurer
 from chameleon_tuner.space import Configuration
@@ -252,7 +253,6 @@ def test_a_recording_is_replayed(tmp_path: Path) -> None:
     write_recordings(path, [recorded(log(*map(ok, ALL)))])
     [recording] = read_recordings([path])
     replay = ReplayMeasurer(recording)
-    assert replay.measure(recording.task, ALL, math.inf) == [
-        next(o for o in recording.outcomes if o.configuration == c) for c in ALL
-    ]
+    [outcomes] = replay.measure([Batch(recording.task, ALL, math.inf)])
+    assert outcomes == [next(o for o in recording.outcomes if o.configuration == c) for c in ALL]
     assert (replay.exact, replay.estimated) == (len(ALL), 0)

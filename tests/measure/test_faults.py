@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from chameleon_tuner.machine import thread_environment
+from chameleon_tuner.measure.base import Batch
 from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Status
@@ -74,7 +75,7 @@ def test_a_fault_costs_its_candidate_alone(
     faulty_pool: WorkerPool, batch: list[Configuration], dense_task: Task, lock: MachineLock
 ) -> None:
     measurer = LocalMeasurer(faulty_pool, timeouts=TIMEOUTS, lock=lock)
-    outcomes = measurer.measure(dense_task, batch, math.inf)
+    [outcomes] = measurer.measure([Batch(dense_task, batch, math.inf)])
     assert [o.proposed for o in outcomes] == batch
     for outcome, (fault, stage, status, message) in zip(outcomes[::2], FAULTS, strict=True):
         assert (outcome.status, message in outcome.message) == (status, True), (fault, outcome)
@@ -94,7 +95,7 @@ def test_the_pool_goes_on(
     measurer = LocalMeasurer(faulty_pool, timeouts=TIMEOUTS, lock=lock)
     for _ in range(3):
         crashing, good = batch[0], batch[1]
-        first, second = measurer.measure(dense_task, [crashing, good], math.inf)
+        [[first, second]] = measurer.measure([Batch(dense_task, [crashing, good], math.inf)])
         assert first.status is Status.CRASHED
         assert second.status is Status.OK
 
@@ -135,7 +136,7 @@ def test_recycled_workers_give_the_same_results(
     with WorkerPool(HANDLER, 2, thread_environment(1), Limits(recycle_bytes=1)) as pool:
         measurer = LocalMeasurer(pool, timeouts=TIMEOUTS, lock=lock)
         for _ in range(2):
-            outcomes = measurer.measure(dense_task, good, math.inf)
+            [outcomes] = measurer.measure([Batch(dense_task, good, math.inf)])
             assert {outcome.status for outcome in outcomes} == {Status.OK}
             hashes.append([outcome.structural_hash for outcome in outcomes])
             pids.update(worker.pid for worker in pool.workers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chameleon_tuner.measure.base import Batch
 from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Outcome, Status
@@ -29,6 +30,19 @@ def configurations(*indices: int) -> list[Configuration]:
     return [Configuration(0, (index,)) for index in indices]
 
 
+def measured(
+    measurer: LocalMeasurer,
+    configurations: Sequence[Configuration],
+    incumbent_secs: float = math.inf,
+    task: Task = TASK,
+) -> list[Outcome]:
+    [outcomes] = measurer.measure([Batch(task, configurations, incumbent_secs)])
+    return outcomes
+
+
+OTHER = replace(TASK, name="other", key="other")
+
+
 def final(*indices: int, task: Task = TASK) -> Final:
     return Final(task, [Finalist(task, one) for one in configurations(*indices)])
 
@@ -43,6 +57,10 @@ class Log:
 
     def clear(self) -> None:
         self._path.write_text("")
+
+    def steps(self) -> list[str]:
+        words = (line.partition(" ")[0] for line in self._path.read_text().splitlines())
+        return [word for word in words if word in ("compile", "run")]
 
     def of(self, word: str) -> list[str]:
         lines = (line.partition(" ") for line in self._path.read_text().splitlines())
@@ -73,7 +91,7 @@ def measurer(pool: WorkerPool, lock: MachineLock) -> LocalMeasurer:
 
 
 def test_an_outcome_for_every_configuration_in_order(measurer: LocalMeasurer, log: Log) -> None:
-    outcomes = measurer.measure(TASK, configurations(20, 10, 95, 60, 50, 12), math.inf)
+    outcomes = measured(measurer, configurations(20, 10, 95, 60, 50, 12))
     assert [outcome.status.value for outcome in outcomes] == [
         *("ok", "ok", "rejected", "build_error", "censored", "ok")
     ]
@@ -82,17 +100,17 @@ def test_an_outcome_for_every_configuration_in_order(measurer: LocalMeasurer, lo
     assert [o.message for o in outcomes if o.message] == [
         *("refused by the toy", "ValueError: does not compile")
     ]
-    assert measurer.measure(TASK, [], math.inf) == []
+    assert measured(measurer, []) == []
 
 
 def test_a_refused_configuration_is_its_own_identity(measurer: LocalMeasurer, log: Log) -> None:
-    [outcome] = measurer.measure(TASK, configurations(91), math.inf)
+    [outcome] = measured(measurer, configurations(91))
     assert (outcome.structural_hash, outcome.configuration) == ("", outcome.proposed)
     assert log.of("compile") == []
 
 
 def test_the_same_module_is_built_once(measurer: LocalMeasurer, log: Log) -> None:
-    outcomes = measurer.measure(TASK, configurations(31, 30, 31, 10, 61, 60), math.inf)
+    outcomes = measured(measurer, configurations(31, 30, 31, 10, 61, 60))
     assert Counter(log.of("compile")) == {"30": 1, "10": 1, "60": 1}
     assert len(log.of("run")) == 2
     assert [o.proposed for o in outcomes] == configurations(31, 30, 31, 10, 61, 60)
@@ -108,7 +126,7 @@ def test_what_is_known_is_not_built(pool: WorkerPool, lock: MachineLock, log: Lo
     failed = replace(before, structural_hash="hash40", status=Status.TIMEOUT, samples=())
     known = {"hash30": before, "hash40": failed}
     measurer = LocalMeasurer(pool, known=lambda task, hash_: known.get(hash_), lock=lock)
-    outcomes = measurer.measure(TASK, configurations(31, 40, 10), math.inf)
+    outcomes = measured(measurer, configurations(31, 40, 10))
     assert log.of("compile") == ["10"]
     assert [o.status for o in outcomes] == [Status.OK, Status.TIMEOUT, Status.OK]
     assert (outcomes[0].proposed, outcomes[0].configuration) == tuple(configurations(31, 30))
@@ -118,7 +136,7 @@ def test_what_is_known_is_not_built(pool: WorkerPool, lock: MachineLock, log: Lo
 
 def test_what_a_dying_worker_held_is_built_again(measurer: LocalMeasurer, log: Log) -> None:
     asked = configurations(80, *range(10, 40, 2), 70, 41, 40)
-    outcomes = measurer.measure(TASK, asked, math.inf)
+    outcomes = measured(measurer, asked)
     assert [o.proposed for o in outcomes] == asked
     statuses = Counter(outcome.status for outcome in outcomes)
     assert statuses == {Status.CRASHED: 2, Status.OK: len(asked) - 2}
@@ -127,21 +145,49 @@ def test_what_a_dying_worker_held_is_built_again(measurer: LocalMeasurer, log: L
 
 
 def test_runs_know_the_fastest_so_far(measurer: LocalMeasurer, log: Log) -> None:
-    measurer.measure(TASK, configurations(30, 20, 50, 40, 60, 10, 12), 0.035)
+    measured(measurer, configurations(30, 20, 50, 40, 60, 10, 12), 0.035)
     incumbents = [line.split()[1] for line in log.of("run")]
     assert incumbents == ["0.035", "0.03", "0.02", "0.02", "0.02", "0.01"]
+
+
+def test_batches_are_built_together_and_each_has_its_own_outcomes(
+    measurer: LocalMeasurer, log: Log
+) -> None:
+    """And its own incumbent."""
+    mine, empty, others = measurer.measure(
+        [
+            Batch(TASK, configurations(30, 95, 20), math.inf),
+            Batch(TASK, [], math.inf),
+            Batch(OTHER, configurations(30, 80, 31, 10), 0.05),
+        ]
+    )
+    assert [o.proposed for o in mine] == configurations(30, 95, 20)
+    assert empty == []
+    assert [o.proposed for o in others] == configurations(30, 80, 31, 10)
+    assert [o.status for o in others] == [Status.OK, Status.CRASHED, Status.OK, Status.OK]
+    incumbents = [line.split()[1] for line in log.of("run") if not line.startswith("80")]
+    assert incumbents[:2] == ["inf", "0.03"]
+    assert incumbents[2] == "0.05"
+
+
+def test_all_batches_are_built_before_any_is_run(measurer: LocalMeasurer, log: Log) -> None:
+    """What is one module by its hash, too, where it is of two tasks."""
+    measurer.measure(
+        [Batch(TASK, configurations(30), math.inf), Batch(OTHER, configurations(30), math.inf)]
+    )
+    assert log.steps() == ["compile", "compile", "run", "run"]
 
 
 def test_a_worker_learns_a_task_once(measurer: LocalMeasurer, pool: WorkerPool, log: Log) -> None:
     task = replace(TASK, key="another")
     for _ in range(3):
-        measurer.measure(task, configurations(*range(10, 40, 2)), math.inf)
+        measured(measurer, configurations(*range(10, 40, 2)), task=task)
     assert len(log.of("load")) <= len(pool.workers)
 
 
 def test_a_task_that_cannot_be_loaded_fails_its_candidates(measurer: LocalMeasurer) -> None:
     task = replace(TASK, key="broken", module="broken")
-    outcomes = measurer.measure(task, configurations(10, 20), math.inf)
+    outcomes = measured(measurer, configurations(10, 20), task=task)
     assert {outcome.status for outcome in outcomes} == {Status.BUILD_ERROR}
     assert {outcome.message for outcome in outcomes} == {"ValueError: no such module"}
     [failed] = measurer.judge([final(10, task=task)], 1, 0.01)
@@ -167,7 +213,7 @@ def expected_status(index: int) -> Status:
 @given(st.lists(st.integers(0, 99), max_size=12))
 def test_any_batch_ends(measurer: LocalMeasurer, log: Log, indices: list[int]) -> None:
     log.clear()
-    outcomes = measurer.measure(TASK, configurations(*indices), math.inf)
+    outcomes = measured(measurer, configurations(*indices))
     assert [o.proposed for o in outcomes] == configurations(*indices)
     assert [o.status for o in outcomes] == [expected_status(index) for index in indices]
     ran = {index - index % 2 for index in indices if index < 60 or 80 <= index < 90}
@@ -179,7 +225,7 @@ def test_any_batch_ends(measurer: LocalMeasurer, log: Log, indices: list[int]) -
 def test_builds_share_the_machine_and_runs_have_it_alone(pool: WorkerPool, log: Log) -> None:
     clock = Stopwatch()
     measurer = LocalMeasurer(pool, lock=MachineLock(log.lock_path), clock=clock)
-    measurer.measure(TASK, configurations(10, 80, 12, 14), math.inf)
+    measured(measurer, configurations(10, 80, 12, 14))
     assert set(log.of("lock")) == {"compile shared", "run exclusive"}
     seconds = clock.seconds()
     assert seconds["build"] > 0

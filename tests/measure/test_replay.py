@@ -13,6 +13,7 @@ from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.history import History
 from chameleon_tuner.loop import TaskSearch, search
+from chameleon_tuner.measure.base import Batch
 from chameleon_tuner.measure.outcome import Outcome, Status
 from chameleon_tuner.measure.replay import ReplayMeasurer, VirtualClock, replayed
 from chameleon_tuner.progress import Silent
@@ -66,7 +67,8 @@ def others(count: int, seed: int = 1) -> list[Configuration]:
 
 
 def measured(replay: ReplayMeasurer, configurations: list[Configuration]) -> list[Outcome]:
-    return replay.measure(conv2d().task, configurations, INF)
+    [outcomes] = replay.measure([Batch(conv2d().task, configurations, INF)])
+    return outcomes
 
 
 # -- answers
@@ -101,9 +103,8 @@ def test_the_nearest_answers_for_its_neighbour() -> None:
         replayed(Configuration(0, (2, 2, 0)), Status.TIMEOUT, INF, 4.0, 8.0),
     )
     replay = ReplayMeasurer(Recorded(a_task(space), outcomes))
-    near_ok, near_timeout = replay.measure(
-        a_task(space), [Configuration(0, (0, 1, 0)), Configuration(0, (2, 1, 0))], INF
-    )
+    near = [Configuration(0, (0, 1, 0)), Configuration(0, (2, 1, 0))]
+    [[near_ok, near_timeout]] = replay.measure([Batch(a_task(space), near, INF)])
     assert (near_ok.status, near_ok.samples) == (Status.OK, (1.0,))
     assert (near_ok.build_secs, near_ok.run_secs) == (0.5, 0.25)
     assert (near_timeout.status, near_timeout.samples) == (Status.TIMEOUT, ())
@@ -152,7 +153,8 @@ def test_the_surrogate_fails_and_costs_as_the_nearest_does() -> None:
 def test_where_everything_failed_everything_fails(policy: str) -> None:
     failed = replayed(Configuration(0, (0, 0, 0)), Status.BUILD_ERROR, INF, 1.0, 0.0)
     replay = ReplayMeasurer(Recorded(a_task(tiny_space()), (failed,)), policy)
-    [answer] = replay.measure(a_task(tiny_space()), [Configuration(0, (1, 1, 1))], INF)
+    asked = Batch(a_task(tiny_space()), [Configuration(0, (1, 1, 1))], INF)
+    [[answer]] = replay.measure([asked])
     assert answer.status is Status.BUILD_ERROR
 
 
@@ -179,8 +181,9 @@ def test_an_empty_recording_is_refused() -> None:
 
 
 def test_another_task_is_refused() -> None:
+    dense = Task("dense", "other", "", {}, matmul_space())
     with pytest.raises(UsageError, match="not dense"):
-        ReplayMeasurer(conv2d()).measure(Task("dense", "other", "", {}, matmul_space()), [], INF)
+        ReplayMeasurer(conv2d()).measure([Batch(dense, [], INF)])
 
 
 # -- the clock
@@ -195,12 +198,12 @@ def test_a_batch_builds_in_parallel_and_runs_in_turn() -> None:
     )
     clock, task = VirtualClock(), a_task(tiny_space())
     replay = ReplayMeasurer(Recorded(task, outcomes), clock=clock)
-    replay.measure(task, asked, INF)
+    replay.measure([Batch(task, asked, INF)])
     assert clock.seconds()["build"] == pytest.approx(0.6)
     assert clock.seconds()["run"] == pytest.approx(0.6)
-    replay.measure(task, asked[:1], INF)
+    replay.measure([Batch(task, asked[:1], INF)])
     assert clock.seconds()["build"] == pytest.approx(0.6 + 0.5)  # one core builds it
-    replay.measure(task, [], INF)
+    replay.measure([Batch(task, [], INF)])
     assert clock.total() == pytest.approx(0.6 + 0.5 + 0.6 + 0.1)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chameleon_tuner.schedule import Budget, GradientScheduler, ScheduleParameters
+from chameleon_tuner.space import Choice, DesignSpace, Sketch
 from chameleon_tuner.task import Task
 from chameleon_tuner.testing.landscapes import tiny_space
 
@@ -16,15 +17,27 @@ def task(name: str, weight: int = 1, flops: float = 1.0) -> Task:
     return Task(name, name, "", {}, tiny_space(), weight, flops)
 
 
+def unlike(name: str, size: int) -> Task:
+    """A task whose space is of another size than the others'; the larger the more work."""
+    space = DesignSpace((Sketch((Choice(tuple(range(size))),)),))
+    return Task(name, name, "", {}, space, flops=float(size))
+
+
+def following(scheduler: GradientScheduler) -> Task | None:
+    """The one that is next, where none is measured together with it."""
+    plans = scheduler.next()
+    assert len(plans) <= 1
+    return plans[0].task if plans else None
+
+
 def test_every_task_first_the_heaviest_before() -> None:
     tasks = [task("light", flops=1), task("heavy", flops=9), task("often", weight=5, flops=1)]
     scheduler = GradientScheduler(tasks, Budget(1000), 16)
     seen = []
     for _ in tasks:
-        following = scheduler.next()
-        assert following is not None
-        seen.append(following.name)
-        scheduler.observe(following, 16, 1.0, exhausted=False)
+        [plan] = scheduler.next()
+        seen.append(plan.task.name)
+        scheduler.observe(plan.task, 16, 1.0, exhausted=False)
     assert seen == ["heavy", "often", "light"]
 
 
@@ -33,10 +46,10 @@ def test_trials_go_where_the_network_gains_most() -> None:
     scheduler = GradientScheduler([big, small], Budget(1000), 10)
     for mine in (big, small):
         scheduler.observe(mine, 10, 1.0, exhausted=False)
-    assert scheduler.next() is big
+    assert following(scheduler) is big
     scheduler.observe(small, 10, 0.01, exhausted=False)  # it just gained a lot
     scheduler.observe(big, 10, 1.0, exhausted=False)
-    assert scheduler.next() is big  # ten calls of a second, against one of a hundredth
+    assert following(scheduler) is big  # ten calls of a second, against one of a hundredth
 
 
 def test_a_plateau_ends_a_task() -> None:
@@ -44,7 +57,7 @@ def test_a_plateau_ends_a_task() -> None:
     mine = task("a")
     scheduler = GradientScheduler([mine], Budget(10_000), 10, parameters)
     rounds = 0
-    while scheduler.next() is not None:
+    while scheduler.next():
         rounds += 1
         scheduler.observe(mine, 10, 1.0 if rounds > 4 else 1.0 / rounds + 1, exhausted=False)
     assert 4 < rounds <= 9
@@ -55,9 +68,9 @@ def test_a_task_that_never_runs_is_given_up() -> None:
     mine = task("a")
     scheduler = GradientScheduler([mine], Budget(10_000), 10, parameters)
     for _ in range(2):
-        assert scheduler.next() is mine
+        assert following(scheduler) is mine
         scheduler.observe(mine, 10, math.inf, exhausted=False)
-    assert scheduler.next() is None
+    assert not scheduler.next()
 
 
 def test_a_first_batch_that_failed_is_made_up_for_when_all_had_theirs() -> None:
@@ -65,33 +78,49 @@ def test_a_first_batch_that_failed_is_made_up_for_when_all_had_theirs() -> None:
     tasks = [task("heavy", flops=9), task("middle", flops=4), task("light", flops=1)]
     scheduler = GradientScheduler(tasks, Budget(1000, search_secs=3.0), 16)
     seen = []
-    while len(seen) < 4 and (following := scheduler.next()) is not None:
-        assert scheduler.plan(following) == 2
-        best_secs = math.inf if following.name == "heavy" else 1.0
-        scheduler.observe(following, 2, best_secs, exhausted=False)
-        seen.append(following.name)
+    for _ in range(4):
+        [plan] = scheduler.next()
+        assert plan.trials == 2
+        best_secs = math.inf if plan.task.name == "heavy" else 1.0
+        scheduler.observe(plan.task, 2, best_secs, exhausted=False)
+        seen.append(plan.task.name)
     assert seen == ["heavy", "middle", "light", "heavy"]
-    assert scheduler.plan(tasks[1]) == 16
+    scheduler.observe(tasks[0], 2, 1.0, exhausted=False)
+    assert [plan.trials for plan in scheduler.next()] == [4]
+
+
+def test_small_batches_do_not_end_a_task_after_fewer_trials() -> None:
+    mine, patience = task("a"), ScheduleParameters().patience
+    scheduler = GradientScheduler([mine], Budget(10_000, search_secs=1.0), 16)
+    trials = 0
+    while scheduler.next():
+        [plan] = scheduler.next()
+        trials += plan.trials
+        scheduler.observe(mine, plan.trials, 1.0, exhausted=False)
+    assert 16 * patience <= trials <= 16 * (patience + 1)
 
 
 def test_an_exhausted_space_ends_a_task() -> None:
     mine = task("a")
     scheduler = GradientScheduler([mine], Budget(10_000), 10)
     scheduler.observe(mine, 3, 1.0, exhausted=True)
-    assert scheduler.next() is None
+    assert not scheduler.next()
 
 
-@given(st.integers(1, 200), st.integers(1, 12), st.integers(1, 64))
-def test_the_budget_is_spent_to_the_last_trial(trials: int, count: int, batch: int) -> None:
-    tasks = [task(f"t{number}", weight=number + 1) for number in range(count)]
-    scheduler = GradientScheduler(tasks, Budget(trials), batch, ScheduleParameters(patience=10**6))
+@given(st.integers(1, 200), st.integers(1, 12), st.integers(1, 64), st.integers(1, 99))
+def test_the_budget_is_spent_to_the_last_trial(
+    trials: int, count: int, batch: int, together: int
+) -> None:
+    tasks = [unlike(f"t{number}", number + 2) for number in range(count)]
+    patient = ScheduleParameters(patience=10**6)
+    scheduler = GradientScheduler(tasks, Budget(trials), batch, patient, together)
     spent, seen = 0, set()
-    while (following := scheduler.next()) is not None:
-        plan = scheduler.plan(following)
-        assert 1 <= plan <= batch
-        spent += plan
-        seen.add(following.key)
-        scheduler.observe(following, plan, 1.0, exhausted=False)
+    while plans := scheduler.next():
+        for plan in plans:
+            assert 1 <= plan.trials <= batch
+            spent += plan.trials
+            seen.add(plan.task.key)
+            scheduler.observe(plan.task, plan.trials, 1.0, exhausted=False)
     assert spent == trials
     assert len(seen) == min(count, trials)
 
@@ -102,15 +131,37 @@ def test_in_little_time_every_kernel_has_a_few_candidates_before_any_has_another
     scheduler = GradientScheduler([*others, *kernels], Budget(10_000, search_secs=16.0), 16)
     seen = []
     for _ in range(8):
-        following = scheduler.next()
-        assert following is not None
-        assert scheduler.plan(following) == 4  # half of the time at 0.25 s a trial
-        seen.append(following.key)
-        scheduler.observe(following, 4, 1.0, exhausted=False)
+        [plan] = scheduler.next()
+        assert plan.trials == 4  # half of the time at 0.25 s a trial
+        seen.append(plan.task.key)
+        scheduler.observe(plan.task, 4, 1.0, exhausted=False)
     assert seen[:4] == ["k3", "k2", "k1", "k0"]
     assert sorted(seen[4:]) == ["ok0", "ok1", "ok2", "ok3"]
-    assert scheduler.next() is not None
-    assert scheduler.plan(kernels[0]) == 16
+    assert [plan.trials for plan in scheduler.next()] == [8]
+
+
+def test_small_batches_are_measured_together() -> None:
+    """Each has two in half of the time and four in all of it."""
+    tasks = [unlike(f"of{size}", size) for size in (5, 4, 3)]
+    scheduler = GradientScheduler(tasks, Budget(1000, search_secs=3.0), 16, together=4)
+    first = scheduler.next()
+    assert [(plan.task.name, plan.trials) for plan in first] == [("of5", 2), ("of4", 2)]
+    for plan in first:
+        scheduler.observe(plan.task, plan.trials, 1.0, exhausted=False)
+    then = scheduler.next()
+    assert [(plan.task.name, plan.trials) for plan in then] == [("of3", 2), ("of5", 4)]
+
+
+def test_a_batch_that_is_enough_is_measured_alone() -> None:
+    tasks = [unlike("of5", 5), unlike("of4", 4)]
+    scheduler = GradientScheduler(tasks, Budget(1000), 16, together=16)
+    assert len(scheduler.next()) == 1
+
+
+def test_tasks_of_the_same_space_are_not_measured_together() -> None:
+    tasks = [task("a", flops=3), task("b", flops=2), unlike("of9", 9)]
+    scheduler = GradientScheduler(tasks, Budget(1000), 1, together=8)
+    assert [plan.task.name for plan in scheduler.next()] == ["of9", "a"]
 
 
 def rivals() -> tuple[Task, Task]:
@@ -124,10 +175,10 @@ def test_of_two_ways_to_compute_a_kernel_the_slower_is_given_up(secs: float, cha
     kernel, other = rivals()
     scheduler = GradientScheduler([kernel, other], Budget(10_000), 10)
     trials = {kernel.key: 0, other.key: 0}
-    while (following := scheduler.next()) is not None:
-        trials[following.key] += 1
-        best = 1.0 if following is other else secs
-        scheduler.observe(following, 10, best, exhausted=False)
+    while (mine := following(scheduler)) is not None:
+        trials[mine.key] += 1
+        best = 1.0 if mine is other else secs
+        scheduler.observe(mine, 10, best, exhausted=False)
     assert trials[kernel.key] == chances
     assert trials[other.key] > trials[kernel.key]
 
@@ -137,7 +188,7 @@ def test_a_way_that_may_catch_up_gets_more_trials() -> None:
     scheduler = GradientScheduler([kernel, other], Budget(10_000), 10)
     for mine, secs in ((kernel, 1.0), (other, 3.0), (kernel, 1.0), (other, 1.4)):
         scheduler.observe(mine, 10, secs, exhausted=False)
-    assert scheduler.next() is other  # it gained more than it is behind
+    assert following(scheduler) is other  # it gained more than it is behind
 
 
 def test_a_way_in_which_nothing_runs_is_given_up_at_once_where_another_runs() -> None:
@@ -146,9 +197,9 @@ def test_a_way_in_which_nothing_runs_is_given_up_at_once_where_another_runs() ->
     scheduler.observe(kernel, 10, 1.0, exhausted=False)
     scheduler.observe(other, 10, math.inf, exhausted=False)
     seen = set()
-    while (following := scheduler.next()) is not None:
-        seen.add(following.key)
-        scheduler.observe(following, 10, 1.0, exhausted=False)
+    while (mine := following(scheduler)) is not None:
+        seen.add(mine.key)
+        scheduler.observe(mine, 10, 1.0, exhausted=False)
     assert seen == {kernel.key}
 
 
@@ -158,4 +209,4 @@ def test_a_kernel_that_only_one_way_can_compute_goes_on() -> None:
     for _ in range(3):
         scheduler.observe(other, 10, math.inf, exhausted=False)
     scheduler.observe(kernel, 10, 1.0, exhausted=False)
-    assert scheduler.next() is kernel
+    assert following(scheduler) is kernel

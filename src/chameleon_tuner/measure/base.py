@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from chameleon_tuner.measure.outcome import Outcome
@@ -10,18 +11,31 @@ from chameleon_tuner.space import Configuration
 from chameleon_tuner.task import Task
 
 
-class Measurer(Protocol):
-    """Answers what configurations of a task are worth."""
+@dataclass(frozen=True)
+class Batch:
+    """What to measure of a task.
 
-    def measure(
-        self, task: Task, configurations: Sequence[Configuration], incumbent_secs: float
-    ) -> list[Outcome]:
-        """One outcome a configuration, in order. Failures are outcomes, never exceptions.
+    Attributes:
+        task: whose configurations they are.
+        configurations: most promising first.
+        incumbent_secs: the task's fastest so far, infinite if there is none: what is clearly slower
+            is timed less.
+    """
+
+    task: Task
+    configurations: Sequence[Configuration]
+    incumbent_secs: float
+
+
+class Measurer(Protocol):
+    """Answers what configurations of tasks are worth."""
+
+    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
+        """For each batch one outcome a configuration, in order.
+
+        Failures are outcomes, never exceptions.
 
         Args:
-            task: whose configurations they are.
-            configurations: what to measure; most promising first.
-            incumbent_secs: the task's fastest so far, infinite if there is none: what is clearly
-                slower is timed less.
+            batches: each of another task; all of them are built before any is run.
         """
         ...

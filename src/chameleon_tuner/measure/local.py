@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from chameleon_tuner.measure.base import Batch
 from chameleon_tuner.measure.candidate import Built, Candidate, share_outcomes
 from chameleon_tuner.measure.finals import Finals
 from chameleon_tuner.measure.lock import MachineLock
@@ -21,6 +23,39 @@ from chameleon_tuner.task import Final, Task
 
 Known = Callable[[Task, str], Outcome | None]
 """The outcome of a structural hash of a task that was measured before, if there is one."""
+
+
+Firsts = dict[tuple[str, str], Candidate]
+"""The first candidate of every module: by the task's key and the structural hash."""
+
+
+@dataclass
+class _Measured:
+    """A batch on its way.
+
+    Attributes:
+        task: of the candidates.
+        candidates: in the order of the batch.
+        incumbent_secs: of the fastest so far.
+    """
+
+    task: Task
+    candidates: Sequence[Candidate]
+    incumbent_secs: float
+
+    @staticmethod
+    def of(batch: Batch) -> _Measured:
+        """Nothing of it is built."""
+        candidates = [Candidate(c, c) for c in batch.configurations]
+        return _Measured(batch.task, candidates, batch.incumbent_secs)
+
+    def pending(self) -> list[Candidate]:
+        """Those that have not come to an end."""
+        return [candidate for candidate in self.candidates if candidate.outcome is None]
+
+    def outcomes(self) -> list[Outcome]:
+        """Of those that have."""
+        return [candidate.outcome for candidate in self.candidates if candidate.outcome]
 
 
 class LocalMeasurer:
@@ -52,23 +87,18 @@ class LocalMeasurer:
         self.policy, self._timeouts = policy or TimingPolicy(), timeouts or Timeouts()
         self._lock, self._clock = lock or MachineLock(), clock or Stopwatch()
 
-    def measure(
-        self, task: Task, configurations: Sequence[Configuration], incumbent_secs: float
-    ) -> list[Outcome]:
+    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
         """See `Measurer.measure`. Candidates that schedule to the same module are built once.
 
         Raises:
             MeasurementError: the pool cannot go on.
         """
-        candidates = [Candidate(c, c) for c in configurations]
-        pending = candidates
-        while pending:
+        measured = [_Measured.of(batch) for batch in batches]
+        while pending := [one for one in measured if one.pending()]:
             # A worker that dies takes what was built in it along: that is built again.
-            self._build_all(task, pending)
-            incumbent_secs = self._run_all(pending, incumbent_secs)
-            share_outcomes(pending)
-            pending = [c for c in pending if c.outcome is None]
-        return [c.outcome for c in candidates if c.outcome is not None]
+            self._build_all(pending)
+            self._run_all(pending)
+        return [one.outcomes() for one in measured]
 
     def judge(
         self, finals: Sequence[Final], rounds: int, round_secs: float, tolerance: float = -1.0
@@ -104,15 +134,20 @@ class LocalMeasurer:
 
     # -- building
 
-    def _build_all(self, task: Task, candidates: Sequence[Candidate]) -> None:
-        first: dict[str, Candidate] = {}
+    def _build_all(self, batches: Sequence[_Measured]) -> None:
+        first: Firsts = {}
+        scripts = [
+            partial(self._build_one, one.task, first, candidate)
+            for one in batches
+            for candidate in one.pending()
+        ]
         with self._clock.timing("build"), self._lock.building():
-            self._pool.drive([partial(self._build_one, task, first, c) for c in candidates])
+            self._pool.drive(scripts)
 
     def _build_one(
-        self, task: Task, first: dict[str, Candidate], candidate: Candidate, worker: Worker
+        self, task: Task, first: Firsts, candidate: Candidate, worker: Worker
     ) -> Script[None]:
-        """Build a candidate, unless its module is in `first`, by hash, or was measured before."""
+        """Build a candidate, unless its module is in `first` or was measured before."""
         candidate.built = None
         begin = time.perf_counter()
         try:
@@ -122,10 +157,8 @@ class LocalMeasurer:
                 "replay", (task.key, candidate.proposed), self._timeouts.replay
             )
             known = self.known(task, candidate.structural_hash)
-            if (
-                known is None
-                and first.setdefault(candidate.structural_hash, candidate) is candidate
-            ):
+            module = task.key, candidate.structural_hash
+            if known is None and first.setdefault(module, candidate) is candidate:
                 yield Request("compile", (ticket,), self._timeouts.compile)
                 candidate.built = Built(worker, ticket)
                 candidate.build_secs = time.perf_counter() - begin
@@ -139,15 +172,16 @@ class LocalMeasurer:
 
     # -- running
 
-    def _run_all(self, candidates: Sequence[Candidate], incumbent_secs: float) -> float:
-        """Run what is built; the fastest so far."""
+    def _run_all(self, batches: Sequence[_Measured]) -> None:
+        """Run what is built."""
         with self._clock.timing("run"), self._lock.running():
-            for candidate in candidates:
-                if candidate.runnable and candidate.built is not None:
-                    self._run_one(candidate, candidate.built, incumbent_secs)
-                    if candidate.outcome and candidate.outcome.status is Status.OK:
-                        incumbent_secs = min(incumbent_secs, candidate.outcome.seconds)
-        return incumbent_secs
+            for one in batches:
+                for candidate in one.candidates:
+                    if candidate.runnable and candidate.built is not None:
+                        self._run_one(candidate, candidate.built, one.incumbent_secs)
+                        if candidate.outcome and candidate.outcome.status is Status.OK:
+                            one.incumbent_secs = min(one.incumbent_secs, candidate.outcome.seconds)
+                share_outcomes(one.candidates)
 
     def _run_one(self, candidate: Candidate, built: Built, incumbent_secs: float) -> None:
         arguments = (built.ticket, incumbent_secs, self.policy)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from chameleon_tuner.measure.base import Measurer
+from chameleon_tuner.measure.base import Batch, Measurer
 from chameleon_tuner.measure.outcome import Outcome
 from chameleon_tuner.records import Environment, Memory, RecordStore, Workload
 from chameleon_tuner.space import Configuration
@@ -36,22 +36,32 @@ class Remembering:
         """The outcome of a module of a task that was measured before."""
         return self._memory(task).recall_module(structural_hash)
 
-    def measure(
-        self, task: Task, configurations: Sequence[Configuration], incumbent_secs: float
-    ) -> list[Outcome]:
+    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
         """See `Measurer.measure`."""
+        answers = [self._recalled(batch) for batch in batches]
+        unknown = [_without(batch, known) for batch, known in zip(batches, answers, strict=True)]
+        measured = self._measurer.measure(unknown)
+        for batch, known, outcomes in zip(batches, answers, measured, strict=True):
+            if outcomes:
+                stored = self._stored(batch.task, outcomes)
+                known.update({outcome.proposed: outcome for outcome in stored})
+        return [
+            [known[c] for c in batch.configurations]
+            for batch, known in zip(batches, answers, strict=True)
+        ]
+
+    def _recalled(self, batch: Batch) -> dict[Configuration, Outcome]:
+        memory = self._memory(batch.task)
+        found = ((c, memory.recall(c)) for c in batch.configurations)
+        return {c: outcome for c, outcome in found if outcome is not None}
+
+    def _stored(self, task: Task, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """The outcomes as they are in the records from now on."""
         memory = self._memory(task)
-        answers = {c: memory.recall(c) for c in configurations}
-        unknown = [c for c, answer in answers.items() if answer is None]
-        if unknown:
-            measured = self._measurer.measure(task, unknown, incumbent_secs)
-            workload = self._workload(task)
-            mine = _without_repeats(measured, memory)
-            stored = self._store.append(self._run_id, workload, self._environment, mine)
-            memory.remember(stored)
-            answers.update({outcome.proposed: outcome for outcome in stored})
-        found = [answers[c] for c in configurations]
-        return [outcome for outcome in found if outcome is not None]
+        mine = _without_repeats(outcomes, memory)
+        stored = self._store.append(self._run_id, self._workload(task), self._environment, mine)
+        memory.remember(stored)
+        return stored
 
     def _memory(self, task: Task) -> Memory:
         if task.key not in self._memories:
@@ -62,6 +72,12 @@ class Remembering:
     @staticmethod
     def _workload(task: Task) -> Workload:
         return Workload(task.key, task.name, task.module)
+
+
+def _without(batch: Batch, known: Collection[Configuration]) -> Batch:
+    """What of a batch is to be measured, each once."""
+    unknown = [c for c in dict.fromkeys(batch.configurations) if c not in known]
+    return replace(batch, configurations=unknown)
 
 
 def _without_repeats(outcomes: Sequence[Outcome], memory: Memory) -> list[Outcome]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from chameleon_tuner.cost.boosted import BoostingOptions, Ensemble, fit
 from chameleon_tuner.cost.target import Targets
 from chameleon_tuner.errors import UsageError
+from chameleon_tuner.measure.base import Batch
 from chameleon_tuner.measure.outcome import Outcome, Status
 from chameleon_tuner.space import Configuration, IntArray
 from chameleon_tuner.stopwatch import Stopwatch
@@ -158,16 +159,19 @@ class ReplayMeasurer:
         if self._policy == "surrogate":
             _ = self._model
 
-    def measure(
-        self, task: Task, configurations: Sequence[Configuration], incumbent_secs: float
-    ) -> list[Outcome]:
+    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
         """See `Measurer.measure`; the incumbent makes no difference.
 
         Raises:
-            UsageError: it is another task's.
+            UsageError: one is another task's.
         """
-        if task.key != self._task.key:
-            raise UsageError(f"{self._task.name} is recorded here, not {task.name}: replay that")
+        others = [batch.task for batch in batches if batch.task.key != self._task.key]
+        if others:
+            other = others[0].name
+            raise UsageError(f"{self._task.name} is recorded here, not {other}: replay that")
+        return [self._measured(batch.configurations) for batch in batches]
+
+    def _measured(self, configurations: Sequence[Configuration]) -> list[Outcome]:
         answers = self._answers(configurations)
         exact = sum(configuration in self._known for configuration in configurations)
         self.exact += exact

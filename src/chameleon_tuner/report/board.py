@@ -110,9 +110,9 @@ class Board:
         trials, begin_secs = self._fresh_begin
         pace = (self._batch_end_secs - begin_secs) / max(1, self.trials - trials)
         left = self.total - self.trials
-        after_this_batch = left - self._scheduler.batch
+        after_these = left - self._scheduler.at_once
         since_secs = self._clock.total() - self._batch_end_secs
-        return max(0.0, pace * after_this_batch, pace * left - since_secs)
+        return max(0.0, pace * after_these, pace * left - since_secs)
 
     def rows(self) -> list[Row]:
         """The tasks, those in which the network spends most time first, unmeasured ones last."""

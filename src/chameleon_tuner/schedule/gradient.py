@@ -1,16 +1,29 @@
-"""Which task next: where the network gains most from the next batch."""
+"""Which tasks next: where the network gains most from the next batch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chameleon_tuner.schedule.budget import Budget
 from chameleon_tuner.task import Task
 
 TRIAL_SECS = 0.25
 """What a trial takes about, before anything has been measured: 0.15 to 0.3 s on two cores."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured of a task.
+
+    Attributes:
+        task: the task.
+        trials: how many candidates, at least 1.
+    """
+
+    task: Task
+    trials: int
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,8 @@ class ScheduleParameters:
         optimism: share of its time that a task is expected to lose over as many trials as it
             had; halves the share of the recent gain in the estimate, as in Ansor's gradient
             (arXiv 2006.06762, section 6, alpha = 0.2 for the recent slope).
-        patience: batches without any gain above `resolution`, after which a task is done.
+        patience: batches without any gain above `resolution`, after which a task is done; more of
+            smaller ones.
         resolution: relative gain that counts; the noise of two timings of the same kernel.
         hopeless: batches without a single kernel that runs, after which a task is given up.
         chances: batches that a task has before it is given up for another that computes the same,
@@ -101,10 +115,12 @@ class Standing:
 
 
 class GradientScheduler:
-    """Every task once, heaviest first; then the one whose next trials gain the network most.
+    """Every task once, heaviest first; then those whose next trials gain the network most.
 
     The first round begins with the tasks whose kernels the network has: what it is cut off by is
     never a kernel without any candidate, as long as there is time for one of each.
+
+    Where a task's batch would leave cores idle those of several tasks are measured together.
 
     Ends when the budget is spent or every task has reached a plateau. Of tasks that compute the
     same kernel the network needs the fastest: one that is not expected to catch up in a batch
@@ -113,11 +129,13 @@ class GradientScheduler:
     Args:
         tasks: of one network.
         budget: of all tasks together.
-        batch: trials asked for at once.
+        batch: most trials of a task at once; fewer where the time is short, so that more tasks
+            have a share of it.
         parameters: how gains are estimated.
+        together: trials that keep all cores busy.
 
     Attributes:
-        batch: as given.
+        at_once: trials from one choice to the next, about.
         standings: how far each task is, by its key.
     """
 
@@ -127,19 +145,35 @@ class GradientScheduler:
         budget: Budget,
         batch: int,
         parameters: ScheduleParameters | None = None,
+        together: int = 1,
     ) -> None:
-        self._parameters = parameters or ScheduleParameters()
-        self._budget, self.batch = budget, batch
-        self._first = _first_batch(len(tasks), budget, batch)
+        self._budget, self._together = budget, together
+        self._batch = _affordable(len(tasks), budget, batch, share=1.0)
+        self._first = _affordable(len(tasks), budget, batch, share=0.5)
+        self._parameters = _for_batches(parameters or ScheduleParameters(), batch / self._batch)
+        self.at_once = max(self._batch, together)
         by_work = sorted(
             tasks, key=lambda task: (bool(task.computes), -task.weight * task.flops, task.name)
         )
         self.standings = {task.key: Standing(task) for task in by_work}
 
-    def next(self) -> Task | None:
-        """The next task, or None when the search is over."""
-        if self.trials_left() <= 0 or self._budget.out_of_time():
-            return None
+    def next(self) -> list[Plan]:
+        """What is measured next, and together; nothing when the search is over.
+
+        Tasks of the same space are not measured together: what one finds the other tries.
+        """
+        plans: list[Plan] = []
+        left = 0 if self._budget.out_of_time() else self.trials_left()
+        for task in self._by_gain():
+            planned = sum(plan.trials for plan in plans)
+            if planned >= min(self._together, left):
+                break
+            if all(task.space != plan.task.space for plan in plans):
+                plans.append(Plan(task, min(self._trials(task), left - planned)))
+        return plans
+
+    def _by_gain(self) -> list[Task]:
+        """Those from which the network gains, most first."""
         incumbents: dict[str, float] = {}
         for standing in self.standings.values():
             kernel = standing.task.kernel
@@ -147,28 +181,29 @@ class GradientScheduler:
             incumbents[kernel] = min(fastest, standing.fastest_secs)
         gains = {
             key: standing.gain_per_trial(
-                self._parameters, self.batch, incumbents[standing.task.kernel]
+                self._parameters, self._batch, incumbents[standing.task.kernel]
             )
             for key, standing in self.standings.items()
             if not standing.done(self._parameters)
         }
         # Where nothing ran of one, another that was not tried yet comes first.
-        best = max(gains, key=lambda k: (gains[k], not self.standings[k].best_secs), default=None)
-        return self.standings[best].task if best is not None and gains[best] > 0 else None
+        ranked = sorted(
+            gains, key=lambda key: (gains[key], not self.standings[key].best_secs), reverse=True
+        )
+        return [self.standings[key].task for key in ranked if gains[key] > 0]
 
     def trials_left(self) -> int:
         """How many trials the budget still has."""
         return self._budget.trials - sum(s.trials for s in self.standings.values())
 
-    def plan(self, task: Task) -> int:
-        """How many trials the next batch of a task may have.
+    def _trials(self, task: Task) -> int:
+        """Of a task's next batch.
 
         Until one of its candidates ran its batches are small where the budget is: every task gets
         its share.
         """
         ran = math.isfinite(self.standings[task.key].fastest_secs)
-        batch = self.batch if ran else self._first
-        return min(batch, self.trials_left())
+        return self._batch if ran else self._first
 
     def observe(self, task: Task, measured: int, best_secs: float, *, exhausted: bool) -> None:
         """Learn what a batch brought.
@@ -185,7 +220,12 @@ class GradientScheduler:
         standing.exhausted = exhausted
 
 
-def _first_batch(tasks: int, budget: Budget, batch: int) -> int:
-    """Trials of every task's first batch: all first ones take half of the time at most."""
-    affordable = min(budget.trials, budget.search_secs / (2 * TRIAL_SECS))
-    return max(1, int(min(batch, affordable / max(1, tasks))))
+def _affordable(tasks: int, budget: Budget, batch: int, share: float) -> int:
+    """Trials of a batch of which every task may have one in that share of the time."""
+    trials = min(budget.trials, share * budget.search_secs / TRIAL_SECS)
+    return max(1, int(min(batch, trials / max(1, tasks))))
+
+
+def _for_batches(parameters: ScheduleParameters, smaller: float) -> ScheduleParameters:
+    """The same patience in trials, for batches that are so many times smaller."""
+    return replace(parameters, patience=math.ceil(parameters.patience * smaller))
