@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from chameleon_tuner.compare.processes import without_torch
+from chameleon_tuner.compare.eased import eased_path
 from chameleon_tuner.machine import thread_environment, usable_cores
 from chameleon_tuner.stopwatch import Stopwatch
 
@@ -37,7 +37,7 @@ def main() -> None:
     threads = usable_cores()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.update(thread_environment(threads))
-        os.environ["PYTHONPATH"] = without_torch(Path(scratch))
+        os.environ["PYTHONPATH"] = eased_path(Path(scratch))
         network = prepared(asked.model, threads)
         tune(network, asked)
     print(f"{asked.trials} trials after {clock.total():.0f} s")

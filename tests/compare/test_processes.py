@@ -21,6 +21,28 @@ def test_pytorch_is_hidden_from_metaschedule_alone(
     assert (done.returncode == 0) is found
 
 
+FROZEN = """
+import inspect
+assert inspect.getmodule(inspect).__name__ == "inspect"
+inspect.modulesbyfile.clear()
+frozen = compile("import inspect; frame = inspect.currentframe()", "<frozen importlib>", "exec")
+exec(frozen)
+assert inspect.getmodule(frame) is None
+print(len(inspect.modulesbyfile))
+"""
+
+
+@pytest.mark.parametrize(("recipe", "eased"), [("metaschedule", True), ("chameleon", False)])
+def test_no_module_is_looked_for_where_an_import_is_under_way(
+    recipe: str, eased: bool, tmp_path: Path
+) -> None:
+    assignment = Assignment("", "", "", {}, 512, recipe, Terms("", 0, 1), "", str(tmp_path), "", 2)
+    environment = {**os.environ, **_environment(assignment)}
+    command = [sys.executable, "-c", FROZEN]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert (int(done.stdout) == 0) is eased
+
+
 def test_a_users_python_path_still_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     assignment = Assignment(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chameleon_tuner.compare.contender import Assignment, partial_path
 from chameleon_tuner.compare.contest import METASCHEDULE
+from chameleon_tuner.compare.eased import eased_path
 from chameleon_tuner.compare.runlog import RunLog, read_log, write_log
 from chameleon_tuner.machine import thread_environment
 
@@ -57,25 +58,11 @@ def run_process(assignment: Assignment, messages: Path) -> RunLog:
 
 
 def _environment(assignment: Assignment) -> dict[str, str]:
-    """Thread counts; MetaSchedule also does not find PyTorch."""
+    """Thread counts; and what MetaSchedule is spared."""
     threads = thread_environment(assignment.threads)
     if assignment.recipe != METASCHEDULE:
         return threads
-    return {**threads, "PYTHONPATH": without_torch(Path(assignment.scratch))}
-
-
-def without_torch(scratch: Path) -> str:
-    """The PYTHONPATH of processes that shall not find PyTorch.
-
-    TVM imports PyTorch wherever it is installed, in each of MetaSchedule's builders after every
-    round. It is this project's dependency and not TVM's: MetaSchedule does not pay for it.
-
-    Args:
-        scratch: a folder that lives as long as they do.
-    """
-    (scratch / "torch.py").write_text('raise ImportError("hidden from TVM")\n')
-    paths = [str(scratch), os.environ.get("PYTHONPATH", "")]
-    return os.pathsep.join(filter(None, paths))
+    return {**threads, "PYTHONPATH": eased_path(Path(assignment.scratch))}
 
 
 def _broken_off(assignment: Assignment, error: str) -> RunLog:
