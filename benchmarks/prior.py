@@ -1,13 +1,15 @@
 """Measure the layers that the cost model's prior is made of, and pack what was measured.
 
-    python benchmarks/prior.py benchmarks/recordings/prior-256 [--trials 128] [--out prior.npz]
+    python benchmarks/prior.py benchmarks/recordings/prior-256 [--trials 128] [--again 0]
+        [--out prior.npz]
 
 None of the layers is one of the paper's or of the zoo's networks: those are what comparisons are
 made on. Each is measured with every algorithm that it has, for about a minute; what is there
 already is not measured again. Half of the trials are random, so that the prior knows what is bad,
-and half are what a search without a prior finds. At the end models are fitted to them, which go
-into the package, in place of those for CPUs with vectors as wide. The folder is of one width: 512
-bits with AVX-512, 256 without.
+and half are what a search without a prior finds. With `--again` so many more are what a search with
+the shipped prior and these records proposes, so that the prior knows what it was wrong about. At
+the end models are fitted to all, which go into the package, in place of those for CPUs with vectors
+as wide. The folder is of one width: 512 bits with AVX-512, 256 without.
 """
 
 from __future__ import annotations
@@ -15,28 +17,33 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
 from chameleon_tuner.compare.recording import (
     Recording,
+    history_of,
     read_recordings,
     recording_of,
     write_recordings,
 )
 from chameleon_tuner.compare.searching import Terms, searched
 from chameleon_tuner.cost import prior
-from chameleon_tuner.history import History
+from chameleon_tuner.cost.lessons import Lessons
+from chameleon_tuner.cost.shared import SharedRecords
+from chameleon_tuner.cost.target import TargetOptions
 from chameleon_tuner.machine import cpu_name, thread_environment, usable_cores
 from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.pool import WorkerPool
-from chameleon_tuner.recipes import resolve_recipe
+from chameleon_tuner.recipes import Recipe, resolve_recipe
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task, by_kernel
 from chameleon_tuner.tvm.frontend import import_model
 from chameleon_tuner.tvm.prepare import open_target, prepare
+from chameleon_tuner.tvm.targets import vector_bits
 from chameleon_tuner.zoo.graph import Graph, Shape, Tensor
 
 HANDLER = "chameleon_tuner.tvm.worker:KernelWorker"
@@ -150,30 +157,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--trials", type=int, default=128)
+    parser.add_argument("--again", type=int, default=0)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     asked.folder.mkdir(exist_ok=True)
+    bits = vector_bits(open_target("auto", usable_cores()))
+    held = {recording.task.vector_bits for recording in _recorded(asked.folder)}
+    if held - {bits}:
+        parser.error(f"{asked.folder} is of another vector width than this CPU's, {bits} bits")
     for layer, (shape, body) in LAYERS.items():
         for task in _tasks(layer, shape, body):
             name = layer if not task.computes else f"{layer}-{task.algorithm.replace(' ', '-')}"
-            path = asked.folder / f"{name}.jsonl.gz"
-            if not path.exists():
-                recording = _measured(task, asked.trials)
-                write_recordings(path, [recording])
-                best = min(outcome.seconds for outcome in recording.outcomes)
-                count = len(recording.outcomes)
-                print(f"{name}: {count} configurations, {1e6 * best:.1f} us", flush=True)
-    # Apart: different kernels have the same name.
-    found = [read_recordings([path])[0] for path in sorted(asked.folder.glob("*.jsonl.gz"))]
-    (bits,) = {recording.task.vector_bits for recording in found}
+            first, again = (asked.folder / f"{name}{part}.jsonl.gz" for part in ("", ".again"))
+            if not first.exists():
+                _write(first, _measured(task, _blank(asked.trials)))
+            if asked.again and not again.exists():
+                _write(again, _measured(task, _informed(first, asked.again)))
     shipped = Path(prior.__file__).with_name(prior.SHIPPED[bits])
-    prior.write(asked.out or shipped, prior.learn(map(_history, found)))
+    prior.write(asked.out or shipped, prior.learn(map(history_of, _recorded(asked.folder))))
 
 
-def _history(recording: Recording) -> History:
-    history = History(recording.task.space)
-    history.extend(list(recording.outcomes))
-    return history
+def _recorded(folder: Path) -> list[Recording]:
+    """Each by itself: different kernels have the same name."""
+    return [read_recordings([path])[0] for path in sorted(folder.glob("*.jsonl.gz"))]
+
+
+def _write(path: Path, recording: Recording) -> None:
+    write_recordings(path, [recording])
+    best_us = 1e6 * min(outcome.seconds for outcome in recording.outcomes)
+    name = path.name.removesuffix(".jsonl.gz")
+    print(f"{name}: {len(recording.outcomes)} configurations, {best_us:.1f} us", flush=True)
 
 
 def _tasks(name: str, shape: Shape, body: Body) -> list[Task]:
@@ -188,27 +201,35 @@ def _tasks(name: str, shape: Shape, body: Body) -> list[Task]:
     return max(by_kernel(tasks).values(), key=lambda mine: mine[0].flops)
 
 
-def _measured(task: Task, trials: int) -> Recording:
-    threads = usable_cores()
+def _blank(trials: int) -> list[tuple[Recipe, int]]:
+    """Searches of a layer of which nothing is known, with their trials."""
+    return [(resolve_recipe(name), trials // 2) for name in ("random", "chameleon-cold")]
+
+
+def _informed(path: Path, trials: int) -> list[tuple[Recipe, int]]:
+    """A search that knows what is recorded as it would know a task of the same space.
+
+    It measures the fastest of them again: the machine may be quicker now, or slower.
+    """
+    recipe, shared = resolve_recipe("chameleon"), SharedRecords()
+    [recording] = read_recordings([path])
+    shared.join(Lessons(history_of(recording), TargetOptions()))
+    informed = replace(
+        recipe,
+        explorer=lambda _: recipe.explorer(shared),
+        surrogate=lambda task, _: recipe.surrogate(task, shared),
+    )
+    return [(informed, trials)]
+
+
+def _measured(task: Task, searches: list[tuple[Recipe, int]]) -> Recording:
+    threads, logs = usable_cores(), []
     with WorkerPool(HANDLER, threads, thread_environment(threads)) as pool:
-        logs = [
-            searched(
-                task,
-                resolve_recipe(recipe),
-                Terms(recipe, seed, trials // 2),
-                measurer,
-                clock,
-                lambda log: None,
-            )
-            for seed, (recipe, measurer, clock) in enumerate(_parts(pool))
-        ]
+        for seed, (recipe, trials) in enumerate(searches):  # with the same they would begin alike
+            clock, terms = Stopwatch(), Terms(recipe.name, seed, trials)
+            measurer = LocalMeasurer(pool, clock=clock)
+            logs.append(searched(task, recipe, terms, measurer, clock, lambda log: None))
     return recording_of(task, logs, machine=cpu_name(), threads=threads, versions={})
-
-
-def _parts(pool: WorkerPool) -> Iterator[tuple[str, LocalMeasurer, Stopwatch]]:
-    for recipe in ("random", "chameleon-cold"):  # with other seeds: else they begin alike
-        clock = Stopwatch()
-        yield recipe, LocalMeasurer(pool, clock=clock), clock
 
 
 if __name__ == "__main__":

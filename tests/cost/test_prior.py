@@ -8,13 +8,16 @@ import numpy.typing as npt
 import pytest
 
 from chameleon_tuner import zoo
-from chameleon_tuner.compare.recording import read_recordings
+from chameleon_tuner.compare.recording import history_of, read_recordings
 from chameleon_tuner.cost import prior
+from chameleon_tuner.cost.building import BuildCost
+from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Status
+from chameleon_tuner.recipes import RECIPES
 from chameleon_tuner.space import DesignSpace
-from chameleon_tuner.task import NARROW, WIDE
+from chameleon_tuner.task import NARROW, WIDE, Task
 from chameleon_tuner.testing.cost_contract import rank_correlation
 from chameleon_tuner.zoo.layers import PAPER
 
@@ -24,12 +27,7 @@ RECORDINGS = Path(__file__).parents[2] / "benchmarks" / "recordings" / "resnet18
 @pytest.fixture(scope="module")
 def histories() -> list[History]:
     """All that was recorded of ResNet-18's layers 6, 9 and 11."""
-    found = []
-    for recording in read_recordings([RECORDINGS]):
-        history = History(recording.task.space)
-        history.extend(list(recording.outcomes))
-        found.append(history)
-    return found
+    return [history_of(recording) for recording in read_recordings([RECORDINGS])]
 
 
 def known(space: DesignSpace, vector_bits: int) -> prior.Known:
@@ -73,6 +71,20 @@ def test_there_is_one_for_every_width_and_the_nearest_is_taken(histories: list[H
     space = histories[0].space
     found = {bits: known(space, bits).speed.to_bytes() for bits in (128, 256, 512, 2048)}
     assert found[128] == found[256] != found[512] == found[2048]
+
+
+@pytest.mark.parametrize("bits", [NARROW, WIDE])
+def test_the_default_recipe_takes_the_one_of_its_task_s_width(
+    bits: int, histories: list[History]
+) -> None:
+    space, shared = histories[0].space, SharedRecords()
+    task = Task("conv", "conv", "", {}, space, vector_bits=bits)
+    rows = space.sample(50, np.random.default_rng(0))
+    predicted = RECIPES["chameleon"].surrogate(task, shared).predict(rows)
+    mine = known(space, bits)
+    building = BuildCost(space, mine.building)
+    expected = TreeSurrogate(space, prior=mine, building=building).predict(rows)
+    assert np.array_equal(predicted.mean, expected.mean)
 
 
 def test_it_proposes_before_anything_was_measured(histories: list[History]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from chameleon_tuner.compare.runlog import RunLog, Trial
 from chameleon_tuner.errors import UsageError
+from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Outcome, Status
 from chameleon_tuner.measure.replay import replayed
 from chameleon_tuner.space import Configuration, DesignSpace
@@ -47,6 +48,13 @@ class Recording:
     machine: str
     threads: int
     versions: Mapping[str, str]
+
+
+def history_of(recording: Recording) -> History:
+    """A search that has measured all of it."""
+    history = History(recording.task.space)
+    history.extend(list(recording.outcomes))
+    return history
 
 
 def recording_of(
