@@ -9,7 +9,14 @@ from typing import Protocol
 from chameleon_tuner.compare.contender import Assignment
 from chameleon_tuner.compare.contest import Run
 from chameleon_tuner.compare.folder import Folder
-from chameleon_tuner.compare.neutral import median_us, neutral_samples, noise, timed
+from chameleon_tuner.compare.neutral import (
+    ROUND_SECS,
+    ROUNDS,
+    median_us,
+    neutral_samples,
+    noise,
+    timed,
+)
 from chameleon_tuner.compare.processes import run_process
 from chameleon_tuner.compare.runlog import Kernel, RunLog
 from chameleon_tuner.compare.suites import tasks_of
@@ -96,8 +103,8 @@ class MachineArena:
         return {
             "machine": f"{cpu_name()}, {self._threads} cores",
             "seconds": "wall-clock of each run, from the start of its process",
-            "neutral timer": "median of 5 interleaved rounds of 0.1 s; its interquartile range is "
-            f"{middle} of that, in the middle of the tasks",
+            "neutral timer": f"median of {ROUNDS} interleaved rounds of {ROUND_SECS} s; its "
+            f"interquartile range is {middle} of that, in the middle of the tasks",
         }
 
     def _assignment(self, run: Run, task: Task, folder: Folder, scratch: str) -> Assignment:
