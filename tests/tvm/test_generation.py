@@ -94,10 +94,10 @@ def test_so_have_kernels_of_our_own_and_the_prior_knows_them(name: str, tmp_path
         }
 
 
-def test_a_cpu_without_the_instructions_makes_the_same_modules(
+def test_a_cpu_without_the_instructions_has_the_sketches_that_tvm_gives_it(
     kernels: dict[str, IRModule],
 ) -> None:
-    """What is added to the rules changes nothing."""
+    """What is added to the rules changes nothing, and what was decided is read back."""
     from tvm.s_tir import meta_schedule
 
     target = Target({"kind": "llvm", "mcpu": "haswell", "num-cores": 2})

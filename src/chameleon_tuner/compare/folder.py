@@ -102,7 +102,11 @@ class Folder:
             return []
         return [
             Task(
-                **{**data, "space": from_plain(data["space"])},
+                **{
+                    **data,
+                    "space": from_plain(data["space"]),
+                    "arguments": tuple(data["arguments"]),
+                },
                 module=self.module(data["name"]).read_text(),
             )
             for data in json.loads(index.read_text())
