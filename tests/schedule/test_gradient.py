@@ -148,8 +148,22 @@ def test_small_batches_are_measured_together() -> None:
     assert [(plan.task.name, plan.trials) for plan in first] == [("of5", 2), ("of4", 2)]
     for plan in first:
         scheduler.observe(plan.task, plan.trials, 1.0, exhausted=False)
-    then = scheduler.next()
-    assert [(plan.task.name, plan.trials) for plan in then] == [("of3", 2), ("of5", 4)]
+    [last] = scheduler.next()
+    assert (last.task.name, last.trials) == ("of3", 2)
+    scheduler.observe(last.task, 2, 1.0, exhausted=False)
+    assert [plan.trials for plan in scheduler.next()] == [4]
+
+
+def test_nobody_has_a_second_turn_before_all_had_one() -> None:
+    """Also where those that wait are of the same space, and go one after another."""
+    tasks = [unlike("of9", 9), *(task(f"t{number}", flops=1.0) for number in range(3))]
+    scheduler = GradientScheduler(tasks, Budget(1000, search_secs=3.0), 16, together=8)
+    seen = []
+    while len(seen) < len(tasks):
+        for plan in scheduler.next():
+            seen.append(plan.task.name)
+            scheduler.observe(plan.task, plan.trials, 1.0, exhausted=False)
+    assert seen == ["of9", "t0", "t1", "t2"]
 
 
 def test_a_batch_that_is_enough_is_measured_alone() -> None:

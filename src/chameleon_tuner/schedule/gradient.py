@@ -160,17 +160,22 @@ class GradientScheduler:
     def next(self) -> list[Plan]:
         """What is measured next, and together; nothing when the search is over.
 
-        Tasks of the same space are not measured together: what one finds the other tries.
+        Tasks of the same space are not measured together: what one finds the other tries. Nor do
+        tasks that had their turn come before those that wait for theirs.
         """
         plans: list[Plan] = []
         left = 0 if self._budget.out_of_time() else self.trials_left()
         for task in self._by_gain():
             planned = sum(plan.trials for plan in plans)
-            if planned >= min(self._together, left):
+            early = bool(plans) and self._tried(task) and not self._tried(plans[0].task)
+            if early or planned >= min(self._together, left):
                 break
             if all(task.space != plan.task.space for plan in plans):
                 plans.append(Plan(task, min(self._trials(task), left - planned)))
         return plans
+
+    def _tried(self, task: Task) -> bool:
+        return bool(self.standings[task.key].best_secs)
 
     def _by_gain(self) -> list[Task]:
         """Those from which the network gains, most first."""
