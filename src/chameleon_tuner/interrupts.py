@@ -1,4 +1,4 @@
-"""Ctrl-C held back where it would be lost."""
+"""Ctrl-C held back where it would be lost, or would leave things half told."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 from chameleon_tuner.cost.base import Surrogate
 from chameleon_tuner.explore.base import Explorer
 from chameleon_tuner.history import History
+from chameleon_tuner.interrupts import held_back
 from chameleon_tuner.measure.base import Batch, Measurer
 from chameleon_tuner.measure.outcome import Outcome
 from chameleon_tuner.sample.base import Sampler
@@ -56,13 +57,15 @@ def search(
     """
     while plans := scheduler.next():
         batches = [_proposed(plan, searches[plan.task.key], clock) for plan in plans]
-        for batch, outcomes in zip(batches, measurer.measure(batches), strict=True):
-            task, mine = batch.task, searches[batch.task.key]
-            fresh = mine.history.extend(outcomes)
-            mine.explorer.observe(outcomes)
-            exhausted = not fresh or len(mine.history) >= task.space.count
-            scheduler.observe(task, len(fresh), mine.history.best_secs, exhausted=exhausted)
-            observer.batch_done(task, fresh, mine)
+        measured = measurer.measure(batches)
+        with held_back():  # who interrupts is told of all that was measured
+            for batch, outcomes in zip(batches, measured, strict=True):
+                task, mine = batch.task, searches[batch.task.key]
+                fresh = mine.history.extend(outcomes)
+                mine.explorer.observe(outcomes)
+                exhausted = not fresh or len(mine.history) >= task.space.count
+                scheduler.observe(task, len(fresh), mine.history.best_secs, exhausted=exhausted)
+                observer.batch_done(task, fresh, mine)
 
 
 def _proposed(plan: Plan, mine: TaskSearch, clock: Stopwatch) -> Batch:

@@ -18,6 +18,7 @@ import pytest
 
 from chameleon_tuner.compare.comparison import Compared, Options, compare
 from chameleon_tuner.compare.contest import Run
+from chameleon_tuner.compare.neutral import ROUNDS
 from chameleon_tuner.compare.recording import Recording, read_recordings, write_recordings
 from chameleon_tuner.compare.runlog import RunLog
 from chameleon_tuner.errors import OutputError, UsageError
@@ -203,7 +204,7 @@ def test_a_models_task_on_this_machine(tiny_onnx: Path, tmp_path: Path) -> None:
     assert 0 < curve.startup_secs < curve.seconds[0] <= curve.total_secs
     assert curve.spent["build"] > 0
     neutral = json.loads((out / "neutral" / f"{curve.task}.json").read_text())
-    assert all(len(samples) == 5 for _, samples in neutral["samples"])
+    assert all(len(samples) == ROUNDS for _, samples in neutral["samples"])
 
     # What was measured can be replayed, and nothing is run or timed again.
     (recording,) = read_recordings([out / "recording.jsonl.gz"])
