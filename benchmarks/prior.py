@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import geometric_mean
 
 import onnx
 
@@ -47,6 +48,7 @@ from chameleon_tuner.tvm.targets import vector_bits
 from chameleon_tuner.zoo.graph import Graph, Shape, Tensor
 
 HANDLER = "chameleon_tuner.tvm.worker:KernelWorker"
+AGAIN = ".again"
 
 Body = Callable[[Graph, Tensor], Tensor]
 
@@ -168,11 +170,13 @@ def main() -> None:
     for layer, (shape, body) in LAYERS.items():
         for task in _tasks(layer, shape, body):
             name = layer if not task.computes else f"{layer}-{task.algorithm.replace(' ', '-')}"
-            first, again = (asked.folder / f"{name}{part}.jsonl.gz" for part in ("", ".again"))
+            first, again = (asked.folder / f"{name}{part}.jsonl.gz" for part in ("", AGAIN))
             if not first.exists():
                 _write(first, _measured(task, _blank(asked.trials)))
             if asked.again and not again.exists():
                 _write(again, _measured(task, _informed(first, asked.again)))
+    if asked.again:
+        print(f"the best of --again: {_gained(asked.folder):.3f} of the best before it")
     shipped = Path(prior.__file__).with_name(prior.SHIPPED[bits])
     prior.write(asked.out or shipped, prior.learn(map(history_of, _recorded(asked.folder))))
 
@@ -182,9 +186,25 @@ def _recorded(folder: Path) -> list[Recording]:
     return [read_recordings([path])[0] for path in sorted(folder.glob("*.jsonl.gz"))]
 
 
+def _gained(folder: Path) -> float:
+    """Geomean over the layers."""
+    pairs = [
+        [
+            read_recordings([folder / name])[0]
+            for name in (again.name, again.name.replace(AGAIN, ""))
+        ]
+        for again in folder.glob(f"*{AGAIN}.jsonl.gz")
+    ]
+    return geometric_mean(_best_secs(after) / _best_secs(before) for after, before in pairs)
+
+
+def _best_secs(recording: Recording) -> float:
+    return min(outcome.seconds for outcome in recording.outcomes)
+
+
 def _write(path: Path, recording: Recording) -> None:
     write_recordings(path, [recording])
-    best_us = 1e6 * min(outcome.seconds for outcome in recording.outcomes)
+    best_us = 1e6 * _best_secs(recording)
     name = path.name.removesuffix(".jsonl.gz")
     print(f"{name}: {len(recording.outcomes)} configurations, {best_us:.1f} us", flush=True)
 

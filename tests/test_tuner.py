@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chameleon_tuner import tuner
+from chameleon_tuner.errors import UsageError
+from chameleon_tuner.machine import usable_cores
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.tuner import (
     FINISH_SECS,
@@ -24,6 +29,21 @@ def test_a_time_budget_leaves_time_to_finish(text: str, kernels: int, search_sec
     budget = Options(time_budget=text).budget(kernels, Stopwatch())
     assert budget.search_secs == search_secs
     assert budget.deadline - time.monotonic() == pytest.approx(search_secs, abs=5.0)
+
+
+def test_as_many_candidates_are_built_together_as_keep_the_cores_busy(
+    tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def scheduler(*arguments: Any, **named: Any) -> None:
+        given.update(named)
+        raise UsageError("enough seen")
+
+    monkeypatch.setattr(tuner, "GradientScheduler", scheduler)
+    with pytest.raises(UsageError, match="enough seen"):
+        tuner.tune(tiny_onnx, tmp_path / "out")
+    assert given == {"together": min(4 * usable_cores(), 64)}
 
 
 def test_without_one_only_trials_count() -> None:

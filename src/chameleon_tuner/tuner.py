@@ -181,9 +181,8 @@ def _search(
     shared = SharedRecords()
     searches = {task.key: task_search(task, recipe, options.seed, shared) for task in network.tasks}
     budget = options.budget(len(by_kernel(network.tasks)), clock)
-    scheduler = GradientScheduler(
-        network.tasks, budget, recipe.batch, together=_together(network.threads)
-    )
+    together = min(BUILDS_A_CORE * network.threads, MOST_BUILDS)
+    scheduler = GradientScheduler(network.tasks, budget, recipe.batch, together=together)
     with RecordStore.open(out / RECORDS) as store:
         environment = record_environment(network, local.policy)
         run_id = store.begin(info)
@@ -195,11 +194,6 @@ def _search(
     if all(searched.history.best is None for searched in searches.values()):
         raise NothingMeasuredError(_why_nothing(list(searches.values())))
     return searches
-
-
-def _together(threads: int) -> int:
-    """Trials that keep so many cores busy."""
-    return min(BUILDS_A_CORE * threads, MOST_BUILDS)
 
 
 def _judge_all(

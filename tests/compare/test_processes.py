@@ -10,13 +10,17 @@ from chameleon_tuner.compare.processes import _environment
 from chameleon_tuner.compare.searching import Terms
 
 
+def environment_of(recipe: str, scratch: Path) -> dict[str, str]:
+    terms = Terms("", 0, 1)
+    return _environment(Assignment("", "", "", {}, 512, recipe, terms, "", str(scratch), "", 2))
+
+
 @pytest.mark.parametrize(("recipe", "found"), [("metaschedule", False), ("chameleon", True)])
 def test_pytorch_is_hidden_from_metaschedule_alone(
     recipe: str, found: bool, tmp_path: Path
 ) -> None:
     """In its process and in those that it starts: they inherit the environment."""
-    assignment = Assignment("", "", "", {}, 512, recipe, Terms("", 0, 1), "", str(tmp_path), "", 2)
-    environment = {**os.environ, **_environment(assignment)}
+    environment = {**os.environ, **environment_of(recipe, tmp_path)}
     done = subprocess.run([sys.executable, "-c", "import torch"], env=environment, check=False)
     assert (done.returncode == 0) is found
 
@@ -36,8 +40,7 @@ print(len(inspect.modulesbyfile))
 def test_no_module_is_looked_for_where_an_import_is_under_way(
     recipe: str, eased: bool, tmp_path: Path
 ) -> None:
-    assignment = Assignment("", "", "", {}, 512, recipe, Terms("", 0, 1), "", str(tmp_path), "", 2)
-    environment = {**os.environ, **_environment(assignment)}
+    environment = {**os.environ, **environment_of(recipe, tmp_path)}
     command = [sys.executable, "-c", FROZEN]
     done = subprocess.run(command, env=environment, check=True, capture_output=True)
     assert (int(done.stdout) == 0) is eased
@@ -45,7 +48,5 @@ def test_no_module_is_looked_for_where_an_import_is_under_way(
 
 def test_a_users_python_path_still_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    assignment = Assignment(
-        "", "", "", {}, 512, "metaschedule", Terms("", 0, 1), "", str(tmp_path), "", 2
-    )
-    assert _environment(assignment)["PYTHONPATH"] == f"{tmp_path}{os.pathsep}/somewhere"
+    found = environment_of("metaschedule", tmp_path)
+    assert found["PYTHONPATH"] == f"{tmp_path}{os.pathsep}/somewhere"

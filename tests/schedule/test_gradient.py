@@ -93,8 +93,8 @@ def test_small_batches_do_not_end_a_task_after_fewer_trials() -> None:
     mine, patience = task("a"), ScheduleParameters().patience
     scheduler = GradientScheduler([mine], Budget(10_000, search_secs=1.0), 16)
     trials = 0
-    while scheduler.next():
-        [plan] = scheduler.next()
+    while plans := scheduler.next():
+        [plan] = plans
         trials += plan.trials
         scheduler.observe(mine, plan.trials, 1.0, exhausted=False)
     assert 16 * patience <= trials <= 16 * (patience + 1)

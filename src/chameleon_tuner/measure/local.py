@@ -176,12 +176,15 @@ class LocalMeasurer:
         """Run what is built."""
         with self._clock.timing("run"), self._lock.running():
             for one in batches:
-                for candidate in one.candidates:
-                    if candidate.runnable and candidate.built is not None:
-                        self._run_one(candidate, candidate.built, one.incumbent_secs)
-                        if candidate.outcome and candidate.outcome.status is Status.OK:
-                            one.incumbent_secs = min(one.incumbent_secs, candidate.outcome.seconds)
+                self._run_batch(one)
                 share_outcomes(one.candidates)
+
+    def _run_batch(self, batch: _Measured) -> None:
+        for candidate in batch.candidates:
+            if candidate.runnable and candidate.built is not None:
+                self._run_one(candidate, candidate.built, batch.incumbent_secs)
+                if candidate.outcome and candidate.outcome.status is Status.OK:
+                    batch.incumbent_secs = min(batch.incumbent_secs, candidate.outcome.seconds)
 
     def _run_one(self, candidate: Candidate, built: Built, incumbent_secs: float) -> None:
         arguments = (built.ticket, incumbent_secs, self.policy)

@@ -165,13 +165,11 @@ class ReplayMeasurer:
         Raises:
             UsageError: one is another task's.
         """
-        others = [batch.task for batch in batches if batch.task.key != self._task.key]
-        if others:
-            other = others[0].name
-            raise UsageError(f"{self._task.name} is recorded here, not {other}: replay that")
-        return [self._measured(batch.configurations) for batch in batches]
+        return [self._measured(batch.task, batch.configurations) for batch in batches]
 
-    def _measured(self, configurations: Sequence[Configuration]) -> list[Outcome]:
+    def _measured(self, task: Task, configurations: Sequence[Configuration]) -> list[Outcome]:
+        if task.key != self._task.key:
+            raise UsageError(f"{self._task.name} is recorded here, not {task.name}: replay that")
         answers = self._answers(configurations)
         exact = sum(configuration in self._known for configuration in configurations)
         self.exact += exact

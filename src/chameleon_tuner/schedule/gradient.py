@@ -160,25 +160,20 @@ class GradientScheduler:
     def next(self) -> list[Plan]:
         """What is measured next, and together; nothing when the search is over.
 
-        Tasks of the same space are not measured together: what one finds the other tries. Nor do
-        tasks that had their turn come before those that wait for theirs.
+        Tasks of the same space are not measured together: what one finds the other tries.
         """
         plans: list[Plan] = []
         left = 0 if self._budget.out_of_time() else self.trials_left()
         for task in self._by_gain():
             planned = sum(plan.trials for plan in plans)
-            early = bool(plans) and self._tried(task) and not self._tried(plans[0].task)
-            if early or planned >= min(self._together, left):
+            if planned >= min(self._together, left):
                 break
             if all(task.space != plan.task.space for plan in plans):
                 plans.append(Plan(task, min(self._trials(task), left - planned)))
         return plans
 
-    def _tried(self, task: Task) -> bool:
-        return bool(self.standings[task.key].best_secs)
-
     def _by_gain(self) -> list[Task]:
-        """Those from which the network gains, most first."""
+        """Those from which the network gains, most first; until all were tried, the untried."""
         incumbents: dict[str, float] = {}
         for standing in self.standings.values():
             kernel = standing.task.kernel
@@ -191,11 +186,10 @@ class GradientScheduler:
             for key, standing in self.standings.items()
             if not standing.done(self._parameters)
         }
-        # Where nothing ran of one, another that was not tried yet comes first.
-        ranked = sorted(
-            gains, key=lambda key: (gains[key], not self.standings[key].best_secs), reverse=True
-        )
-        return [self.standings[key].task for key in ranked if gains[key] > 0]
+        gaining = [key for key, gain in gains.items() if gain > 0]
+        ranked = sorted(gaining, key=gains.__getitem__, reverse=True)
+        untried = [key for key in ranked if not self.standings[key].best_secs]
+        return [self.standings[key].task for key in untried or ranked]
 
     def trials_left(self) -> int:
         """How many trials the budget still has."""
