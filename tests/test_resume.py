@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,16 @@ def test_of_batches_measured_together_those_that_were_stored_are_not_measured_ag
     assert {key for key, _ in whole.asked[:32]} == {"task0", "other"}
     assert first.asked == whole.asked[:64]
     assert second.asked == whole.asked[48:]
+
+
+def test_what_is_asked_for_twice_is_measured_once(tmp_path: Path) -> None:
+    measurer, (one, other) = FakeMeasurer(2), SPACE.configurations(OPTIMA)
+    with RecordStore.open(tmp_path / "records.db") as store:
+        run_id = store.begin(RunInfo("model", "random", 0, {}))
+        remembering = Remembering(measurer, store, run_id, ENVIRONMENT)
+        [outcomes] = remembering.measure([Batch(TASKS[0], [one, other, one], math.inf)])
+    assert [outcome.proposed for outcome in outcomes] == [one, other, one]
+    assert measurer.asked == [(TASKS[0].key, one), (TASKS[0].key, other)]
 
 
 def test_a_finished_run_measures_nothing_again(tmp_path: Path) -> None:
