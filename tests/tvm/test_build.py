@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 
-from chameleon_tuner.tvm.build import UNTUNED, keep_untuned
-from chameleon_tuner.tvm.deploy import LIBRARY, weights_path
+import numpy as np
+import pytest
+
+import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
+
+# isort: split
+
+import tvm
+
+from chameleon_tuner.tvm.build import UNTUNED, build_libraries, keep_untuned
+from chameleon_tuner.tvm.deploy import LIBRARY, Library, weights_path
+from chameleon_tuner.tvm.frontend import import_model
+from chameleon_tuner.tvm.prepare import open_target, prepare
 
 
 def test_who_has_loaded_a_library_that_is_dropped_keeps_it(tmp_path: Path) -> None:
@@ -19,3 +31,21 @@ def test_who_has_loaded_a_library_that_is_dropped_keeps_it(tmp_path: Path) -> No
     assert deployed.read_text() == weights_path(deployed).read_text() == "untuned"
     assert deployed.stat().st_mode & 0o777 == 0o755
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_library_refuses_a_tensor_that_it_would_read_wrongly(
+    tiny_onnx: Path, tmp_path: Path
+) -> None:
+    """One that begins within its memory, of which only a kernel's own checks know."""
+    network = prepare(import_model(str(tiny_onnx)), open_target("auto", 2), 2)
+    build_libraries(network, {}, tmp_path)
+    library = Library(tmp_path)
+    [spec] = library.manifest.inputs
+    twice = tvm.runtime.tensor(np.ones(2 * prod(spec.shape), spec.dtype), tvm.cpu())
+    begin, behind = (
+        twice._create_view(spec.shape, spec.dtype, offset) for offset in (0, 4 * prod(spec.shape))
+    )
+    run = library._machine["main"]
+    run(begin, *library._weights)
+    with pytest.raises(ValueError, match="byte_offset"):
+        run(behind, *library._weights)

@@ -17,7 +17,7 @@ from tvm.s_tir import dlight, meta_schedule
 from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
 from tvm.target import Target
 
-from chameleon_tuner.tvm.lean import lean_lowering
+from chameleon_tuner.tvm.lean import lean_lowering, unchecked
 
 Shape = tuple[tuple[int, ...], str]
 """Shape and dtype of an argument."""
@@ -112,7 +112,7 @@ class Kernel:
 
 
 def compile_candidate(scheduled: IRModule, target: Target) -> Kernel:
-    """A kernel that takes re-laid-out weights in their new layout, as it is deployed."""
+    """A kernel that takes re-laid-out weights in their new layout, deployed but for its checks."""
     with lean_lowering(target):
         return compile_by_tvm(scheduled, target)
 
@@ -130,7 +130,8 @@ def compile_untuned(module: IRModule, target: Target) -> Kernel:
 
 def compile_as_is(module: IRModule, target: Target) -> Kernel:
     """A kernel that takes all weights in the task's layout and re-lays them out itself."""
-    return Kernel(module, target, argument_shapes(module, rewritten=False))
+    with unchecked(target):
+        return Kernel(module, target, argument_shapes(module, rewritten=False))
 
 
 class Arguments:

@@ -7,9 +7,12 @@ from tvm.target import Target
 
 _CPU_PASSES = ("s_tir.RenormalizeSplitPattern", "tirx.RemoveNoOp")
 _CPU_CONFIG = {"tirx.disable_cse_tir": True}
+_UNCHECKED = {"tirx.disable_assert": True}
 
 
-def lean_lowering(target: Target, opt_level: int = 2) -> tvm.transform.PassContext:
+def lean_lowering(
+    target: Target, opt_level: int = 2, *, checked: bool = False
+) -> tvm.transform.PassContext:
     """The context that candidates are compiled in, and deployed.
 
     On a CPU what runs over the unrolled body and what LLVM does anyway is left out: compiling and
@@ -20,9 +23,24 @@ def lean_lowering(target: Target, opt_level: int = 2) -> tvm.transform.PassConte
     Args:
         target: what is compiled for.
         opt_level: of the context; 2 is TVM's own.
+        checked: see `unchecked`; whoever deploys a kernel checks.
     """
     if target.kind.name != "llvm":
         return tvm.transform.PassContext(opt_level=opt_level)
     return tvm.transform.PassContext(
-        opt_level=opt_level, disabled_pass=list(_CPU_PASSES), config=_CPU_CONFIG
+        opt_level=opt_level,
+        disabled_pass=list(_CPU_PASSES),
+        config=_CPU_CONFIG if checked else {**_CPU_CONFIG, **_UNCHECKED},
     )
+
+
+def unchecked(target: Target) -> tvm.transform.PassContext:
+    """TVM's own lowering, of kernels that do not check their arguments.
+
+    Shapes, strides, alignment and device of each: these checks are a third of a small kernel's
+    code, and 40 ms of compiling it. Who calls a kernel of a task with arguments that were made for
+    it does without; a library that is deployed does not, since a tensor of its user's that is
+    strided or not aligned would give wrong outputs.
+    """
+    config = _UNCHECKED if target.kind.name == "llvm" else {}
+    return tvm.transform.PassContext(opt_level=2, config=config)

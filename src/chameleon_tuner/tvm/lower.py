@@ -140,7 +140,9 @@ def finish(module: IRModule, target: Target) -> Compiled:
         transform.DeadCodeElimination(),
     ]
     with target, lean_lowering(target, opt_level=3):
-        return _compiled(tvm.transform.Sequential(passes)(module), target)
+        folded = tvm.transform.Sequential(passes)(module)
+    with target, lean_lowering(target, opt_level=3, checked=True):
+        return _compiled(folded, target)
 
 
 def untuned(module: IRModule, target: Target) -> Compiled:
