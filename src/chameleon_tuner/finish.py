@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _ROUNDS, _ROUND_SECS = 5, 0.02
 
-MEASURING = "3"
+MEASURING = "4"
 """Of how candidates are lowered and timed: records of another number are not comparable."""
 
 _COMPARE_TIMEOUT_SECS = 900.0
@@ -72,7 +72,9 @@ def judge(
     Yields:
         The kernel's key and its verdict, as they come.
     """
-    finals = {key: Final(mine[0], finalists_of(mine, histories)) for key, mine in kernels.items()}
+    # Finals that take equally long share the cores better: the heavy ones first.
+    by_size = sorted(kernels.items(), key=lambda kernel: -kernel[1][0].flops)
+    finals = {key: Final(mine[0], finalists_of(mine, histories)) for key, mine in by_size}
     lost: dict[str, Verdict] = {}
     reserves: list[tuple[str, Final]] = []
     for (key, final), found in zip(finals.items(), _judged(measurer, finals.values()), strict=True):

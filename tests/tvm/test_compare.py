@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
 
 # isort: split
@@ -17,5 +19,28 @@ def test_what_is_hopeless_or_slow_is_timed_in_fewer_rounds() -> None:
         asked.append(name)
         return secs[name]
 
-    assert interleaved({name: lambda name=name: timer(name) for name in secs}) == secs
+    timers = {name: lambda name=name: timer(name) for name in secs}
+    assert interleaved(timers, dict.fromkeys(secs, 1.0)) == secs
     assert [asked.count(name) for name in secs] == [3, 1, 5]
+
+
+@pytest.mark.parametrize(
+    ("first_secs", "runs", "found"),
+    [
+        ({TUNED: 0.05, "untuned": 0.6}, 0, 0.6),
+        ({TUNED: 0.05, "untuned": 0.4}, 5, 0.1),  # not so slow
+        ({TUNED: 0.001, "untuned": 0.15}, 5, 0.1),  # it may have been a hiccup
+    ],
+)
+def test_who_was_hopeless_in_the_first_call_is_not_called_again(
+    first_secs: dict[str, float], runs: int, found: float
+) -> None:
+    asked = []
+
+    def untuned() -> float:
+        asked.append("untuned")
+        return 0.1
+
+    latency = interleaved({TUNED: lambda: 0.02, "untuned": untuned}, first_secs)
+    assert len(asked) == runs
+    assert latency == {TUNED: 0.02, "untuned": found}

@@ -97,6 +97,42 @@ def test_a_final_ends_with_the_fastest_that_is_right(worker: JudgingWorker) -> N
     assert checked == [secs == min(samples) for secs in samples]
 
 
+def test_what_is_checked_is_what_was_timed(
+    worker: JudgingWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is compiled again; the weights come in the layout that the kernel has."""
+    worker.ready("conv2d", [("conv2d", c) for c in some(worker, "conv2d", 3)])
+    worker.contend(1, 0.0005)
+    timed = list(worker._final.kernels)
+    for kernel in timed:
+        monkeypatch.setattr(kernel, "_function", lambda *arguments: None)
+    assert all(kernel.error > 0.1 for kernel in worker.judge()[1:])
+    assert any(kernel.shapes[1][0] != (3, 3, 16, 32) for kernel in timed)
+
+
+@pytest.mark.parametrize(
+    ("untuned_secs", "again"),
+    [(0.3, False), (0.19, True)],  # what is as short may have been a hiccup
+)
+def test_an_untuned_kernel_that_is_hopeless_is_not_run_again(
+    worker: JudgingWorker, untuned_secs: float, again: bool
+) -> None:
+    worker.ready("dense", [("dense", c) for c in some(worker, "dense", 1)])
+    worker._final.untuned_secs = untuned_secs
+    worker.contend(2, 0.0005)
+    untuned, tuned = worker.judge()
+    assert (untuned.samples != (untuned_secs,)) == again
+    assert len(tuned.samples) == 2
+
+
+def test_an_untuned_kernel_that_is_not_much_slower_is_run_again(worker: JudgingWorker) -> None:
+    """The time beside other finals' builds is not compared with one that had the machine."""
+    worker.ready("dense", [])
+    worker._final.untuned_secs = 60.0
+    worker.contend(2, 0.0005)
+    assert max(worker.judge()[0].samples) < 1
+
+
 def test_a_final_is_over_once_it_is_judged(worker: JudgingWorker) -> None:
     judged_by(worker, "dense", [])
     with pytest.raises(LookupError, match="no final"):

@@ -18,6 +18,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm.compare import ModelWorker
 from chameleon_tuner.tvm.kernels import Kernel
-from chameleon_tuner.tvm.worker import Contestant
+from chameleon_tuner.tvm.worker import Timer
 
 HANDLER = "chameleon_tuner.testing.faulty_worker:FaultyWorker"
 VARIABLE = "CHAMELEON_FAULTS"
@@ -124,18 +125,18 @@ class FaultyWorker(ModelWorker):
         self._fail("run", self._proposed[ticket])
         return super().run(ticket, incumbent_secs, policy)
 
-    def _contending(
-        self, key: str, configuration: Configuration, kernel: Kernel | str, apart_bytes: int
-    ) -> Contestant:
-        honest = super()._contending(key, configuration, kernel, apart_bytes)
-        timer = honest.timer
-        if timer is None or self._fault("judge", configuration) is not Fault.CLAIMS_TO_BE_FAST:
-            return honest
-        return Contestant(lambda number: timer(number) + 1.0, honest.once_secs)
+    def _finalist(self, key: str, configuration: Configuration) -> Kernel | str:
+        kernel = super()._finalist(key, configuration)
+        claims = self._fault("judge", configuration) is Fault.CLAIMS_TO_BE_FAST
+        if claims and isinstance(kernel, Kernel):
+            kernel.timer = partial(_slower, kernel.timer)  # type: ignore[method-assign]
+        return kernel
 
-    def _outputs(self, key: str, configuration: Configuration, inputs: list[Any]) -> list[Any]:
+    def _outputs(
+        self, key: str, configuration: Configuration, kernel: Any, inputs: list[Any]
+    ) -> list[Any]:
         fault = self._fault("judge", configuration)
-        outputs = super()._outputs(key, configuration, inputs)
+        outputs = super()._outputs(key, configuration, kernel, inputs)
         if fault is Fault.WRONG_OUTPUT:
             outputs[-1] = outputs[-1] + 0.1 * np.abs(outputs[-1]).max()
         elif fault in _FAULTS:
@@ -184,6 +185,11 @@ def _arrays() -> None:
     held: list[object] = []
     while _below_limit(len(held)):
         held.append(np.empty(_CHUNK_BYTES, np.uint8))
+
+
+def _slower(honest: Callable[..., Timer], *arguments: Any) -> Timer:
+    timer = honest(*arguments)
+    return lambda runs: timer(runs) + 1.0
 
 
 def _native_memory() -> None:

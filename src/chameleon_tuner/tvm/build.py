@@ -37,15 +37,19 @@ def build_libraries(
     # Two compilations at once: TVM and LLVM release Python's lock, and a target that is entered
     # is so for its thread alone.
     with ThreadPoolExecutor(max_workers=1) as executor:
-        making = executor.submit(untuned, network.program.module, network.target)
+        reference = executor.submit(_untuned, network, folder)
         tuned = finish(
             apply_winners(network.lowered, network.alternatives, network.spaces, chosen),
             network.target,
         )
         export(tuned, folder / LIBRARY)
-        export(making.result(), folder / UNTUNED)
+        reference.result()
     Manifest.of(network.program, network.target, network.threads).write(folder)
     export_database(folder, network.spaces, list(winners.values()))
+
+
+def _untuned(network: Network, folder: Path) -> None:
+    export(untuned(network.program.module, network.target), folder / UNTUNED)
 
 
 def keep_untuned(folder: Path) -> None:

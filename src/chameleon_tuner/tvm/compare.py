@@ -52,36 +52,52 @@ class ModelWorker(JudgingWorker):
         """Compare libraries `folder/file`; see `Comparison`."""
         library = _library(tuned)
         inputs = library.random_inputs(_SEED)
-        outputs = {TUNED: list(library(inputs).values())}
-        timers: dict[str, Callable[[], float]] = {TUNED: lambda: library.time(inputs, ROUND_SECS)}
         reference = _library(untuned)
-        outputs["untuned"] = list(reference(inputs).values())
-        timers["untuned"] = lambda: reference.time(inputs, ROUND_SECS)
-        if onnx is not None:
-            session = _onnx_session(onnx, threads)
-            if session is not None:
-                outputs["onnxruntime"] = session.run(None, inputs)
-                timers["onnxruntime"] = lambda: mean_secs(
-                    lambda: session.run(None, inputs), ROUND_SECS
-                )
+        runs: dict[str, Callable[[], Sequence[Any]]] = {
+            TUNED: lambda: [*library(inputs).values()],
+            "untuned": lambda: [*reference(inputs).values()],
+        }
+        timers: dict[str, Callable[[], float]] = {
+            TUNED: lambda: library.time(inputs, ROUND_SECS),
+            "untuned": lambda: reference.time(inputs, ROUND_SECS),
+        }
+        session = None if onnx is None else _onnx_session(onnx, threads)
+        if session is not None:
+            runs["onnxruntime"] = lambda: session.run(None, inputs)
+            timers["onnxruntime"] = lambda: mean_secs(runs["onnxruntime"], ROUND_SECS)
+        outputs, first_secs = {}, {}
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            outputs[name] = list(run())
+            first_secs[name] = time.perf_counter() - begin
         errors = {
             name: difference(outputs[TUNED], theirs)
             for name, theirs in outputs.items()
             if name != TUNED
         }
-        return Comparison(interleaved(timers), errors)
+        return Comparison(interleaved(timers, first_secs), errors)
 
 
 def _library(path: str) -> Library:
     return Library(Path(path).parent, Path(path).name)
 
 
-def interleaved(timers: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """Medians of five rounds, fewer of what is slow, by contestant; `TUNED` is one of them."""
-    samples: dict[str, list[float]] = {name: [] for name in timers}
-    for number in range(5):
+def interleaved(
+    timers: Mapping[str, Callable[[], float]], first_secs: Mapping[str, float]
+) -> dict[str, float]:
+    """Medians of five rounds, fewer of what is slow, by contestant; `TUNED` is one of them.
+
+    Args:
+        timers: seconds of one call.
+        first_secs: of the first call, which is slow; of one that is hopeless all that is needed.
+    """
+    samples: dict[str, list[float]] = {
+        name: [secs] if secs > max(ROUND_SECS, _HOPELESS * first_secs[TUNED]) else []
+        for name, secs in first_secs.items()
+    }
+    for _ in range(5):
         for name, timer in timers.items():
-            if number < _turns(samples[name], samples[TUNED]):
+            if len(samples[name]) < _turns(samples[name], samples[TUNED]):
                 time.sleep(_PAUSE_SECS)
                 samples[name].append(timer())
     return {name: statistics.median(mine) for name, mine in samples.items()}

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import tvm
-from tvm.target import Target
 
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm.alternatives import Winograd
 from chameleon_tuner.tvm.kernels import (
     Kernel,
     argument_shapes,
-    compile_as_is,
     compile_candidate,
     compile_untuned,
-    device_of,
     random_array,
     seed_of,
+    weights_of,
 )
-from chameleon_tuner.tvm.lean import lean_lowering
+from chameleon_tuner.tvm.relaying import relaid
 from chameleon_tuner.tvm.traces import TracedSpace
 from chameleon_tuner.tvm.worker import (
     SLOW_SECS,
@@ -38,6 +36,10 @@ _UNTUNED_SECS = 0.05
 """What takes longer untuned is run once: a finalist that is as slow has no need to be compared
 well. Untuned convolutions take 100 to 1,000 times as long as tuned ones."""
 
+_HOPELESS, _HOPELESS_SECS = 10.0, 0.2
+"""Times as long as the fastest finalist, and seconds, from where the untuned kernel's run for its
+outputs tells enough of its time: the machine was not its own then, and had hiccups of 0.05 s."""
+
 
 @dataclass
 class _Final:
@@ -47,6 +49,7 @@ class _Final:
         key: of the task whose untuned kernel it is.
         finalists: keys of tasks, which all compute that kernel, and configurations.
         untuned: the kernel.
+        untuned_secs: that it took for the expected outputs, beside the builds of other finals.
         kernels: the finalists'; the reason in place of one that cannot be built.
         inputs: in the original layout.
         expected: what the untuned kernel makes of them.
@@ -56,6 +59,7 @@ class _Final:
     key: str
     finalists: list[tuple[str, Configuration]]
     untuned: Kernel
+    untuned_secs: float
     kernels: list[Kernel | str]
     inputs: list[Any]
     expected: list[Any]
@@ -78,9 +82,13 @@ class JudgingWorker(KernelWorker):
         space = self._spaces[key]
         untuned = compile_untuned(space.module, space.target)
         inputs = _original_inputs(space, seed_of(key))
-        expected = _outputs(untuned, inputs, space.target)
+        tensors = relaid(space.module, inputs, space.target)
+        begin = time.perf_counter()
+        untuned(*tensors)
+        secs = time.perf_counter() - begin
+        expected = self._written(key, tensors)
         kernels = [self._finalist(*finalist) for finalist in finalists]
-        self._final = _Final(key, finalists, untuned, kernels, inputs, expected, [])
+        self._final = _Final(key, finalists, untuned, secs, kernels, inputs, expected, [])
 
     def contend(self, rounds: int, round_secs: float, apart_bytes: int = 0) -> None:
         """Time the kernels interleaved, as they are deployed.
@@ -91,18 +99,19 @@ class JudgingWorker(KernelWorker):
             apart_bytes: see `TimingPolicy`.
         """
         final = self._held()
-        contestants = [self._warmed(final.key, final.untuned, apart_bytes, _UNTUNED_SECS)]
-        for (task, configuration), kernel in zip(final.finalists, final.kernels, strict=True):
-            contestants.append(self._contending(task, configuration, kernel, apart_bytes))
-        slow_secs = [_UNTUNED_SECS] + [SLOW_SECS] * len(final.kernels)
-        final.judged = interleave(contestants, rounds, round_secs, slow_secs)
-        final.kernels = []
+        finalists = [
+            self._contending(task, kernel, apart_bytes)
+            for (task, _), kernel in zip(final.finalists, final.kernels, strict=True)
+        ]
+        fastest_secs = min((one.once_secs for one in finalists), default=math.inf)
+        untuned = self._untuned(final, fastest_secs, apart_bytes)
+        slow_secs = [_UNTUNED_SECS] + [SLOW_SECS] * len(finalists)
+        final.judged = interleave([untuned, *finalists], rounds, round_secs, slow_secs)
 
     def judge(self, tolerance: float = -1.0) -> list[Judged]:
-        """Compare outputs on weights in the original layout; the untuned kernel comes first.
+        """Compare the outputs of the kernels that were timed; the untuned one comes first.
 
-        The fastest are compared first, until one is within the tolerance: it compiles the kernel
-        again. The final is over then.
+        The fastest are compared first, until one is within the tolerance. The final is over then.
 
         Args:
             tolerance: see above; below 0 all outputs are compared.
@@ -131,9 +140,12 @@ class JudgingWorker(KernelWorker):
         except Exception as failure:  # a finalist's failure is its own
             return reason_of(failure)
 
-    def _contending(
-        self, key: str, configuration: Configuration, kernel: Kernel | str, apart_bytes: int
-    ) -> Contestant:
+    def _untuned(self, final: _Final, fastest_secs: float, apart_bytes: int) -> Contestant:
+        if final.untuned_secs > max(_HOPELESS_SECS, _HOPELESS * fastest_secs):
+            return Contestant(_never, final.untuned_secs)
+        return self._warmed(final.key, final.untuned, apart_bytes, _UNTUNED_SECS)
+
+    def _contending(self, key: str, kernel: Kernel | str, apart_bytes: int) -> Contestant:
         if isinstance(kernel, str):
             return Contestant(None, math.inf, kernel)
         try:
@@ -144,23 +156,31 @@ class JudgingWorker(KernelWorker):
     def _checked(self, final: _Final, number: int, judged: Judged) -> Judged:
         """How far a finalist's output is from the expected one."""
         try:
-            outputs = self._outputs(*final.finalists[number], final.inputs)
+            outputs = self._outputs(*final.finalists[number], final.kernels[number], final.inputs)
         except Exception as failure:  # a finalist's failure is its own
             return replace(judged, error=math.nan, message=reason_of(failure))
         return replace(judged, error=difference(outputs, final.expected))
 
-    def _outputs(self, key: str, configuration: Configuration, inputs: list[Any]) -> list[Any]:
-        """What a finalist computes, on weights in the original layout."""
+    def _outputs(
+        self, key: str, configuration: Configuration, kernel: Any, inputs: list[Any]
+    ) -> list[Any]:
+        """What a finalist computes of inputs in the original layout."""
         space = self._spaces[key]
-        module = space.replay(configuration).schedule.mod
-        with lean_lowering(space.target):
-            kernel = compile_as_is(module, space.target)
         way = Winograd.of(space.module["main"])
-        if way is None:
-            return _outputs(kernel, inputs, space.target)
-        outputs = _outputs(kernel, way.arguments(inputs), space.target)
-        outputs[way.weight] = np.asarray(inputs[way.weight], dtype=np.float64)
-        return outputs
+        arguments = inputs if way is None else way.arguments(inputs)
+        scheduled = space.replay(configuration).schedule.mod
+        tensors = relaid(scheduled, arguments, space.target)
+        kernel(*tensors)
+        return self._written(key, tensors)
+
+    def _written(self, key: str, tensors: list[Any]) -> list[Any]:
+        """All arguments but the weights: whichever of them a kernel writes is among them."""
+        weights = weights_of(self._spaces[key].module["main"])
+        return [
+            np.asarray(tensor.numpy(), dtype=np.float64)
+            for number, tensor in enumerate(tensors)
+            if number not in weights
+        ]
 
 
 def difference(actual: list[Any], expected: list[Any]) -> float:
@@ -179,8 +199,6 @@ def _original_inputs(space: TracedSpace, seed: int) -> list[Any]:
     return [random_array(shape, dtype, rng) for shape, dtype in argument_shapes(space.module)]
 
 
-def _outputs(kernel: Kernel, inputs: list[Any], target: Target) -> list[Any]:
-    """All arguments after a run: whichever of them the kernel writes is among them."""
-    tensors = [tvm.runtime.tensor(array, device=device_of(target)) for array in inputs]
-    kernel(*tensors)
-    return [np.asarray(tensor.numpy(), dtype=np.float64) for tensor in tensors]
+def _never(runs: int) -> float:
+    """The timer of what is not run again."""
+    raise AssertionError(runs)
