@@ -17,7 +17,8 @@ from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Outcome, Status
 from chameleon_tuner.measure.pool import WorkerPool
-from chameleon_tuner.measure.requests import Timeouts
+from chameleon_tuner.measure.requests import CompileLimit, Timeouts
+from chameleon_tuner.measure.worker import Request, Worker
 from chameleon_tuner.space import Choice, Configuration, DesignSpace, Sketch
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Final, Finalist, Task
@@ -291,3 +292,35 @@ def test_a_final_that_fails_takes_no_other_along(
 
 def test_no_finals(measurer: LocalMeasurer) -> None:
     assert list(measurer.judge([], 1, 0.01)) == []
+
+
+def test_a_compile_may_take_so_many_times_what_is_usual(
+    pool: WorkerPool, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, send = [], Worker.send
+
+    def noted(worker: Worker, request: Request) -> None:
+        if request.method == "compile":
+            limits.append(request.timeout_secs)
+        send(worker, request)
+
+    monkeypatch.setattr(Worker, "send", noted)
+    measurer = LocalMeasurer(pool, timeouts=Timeouts(compile=9.0), lock=MachineLock(log.lock_path))
+    measured(measurer, configurations(*range(0, 12, 2)))
+    assert limits == [9.0] * 6  # too few to say
+    measured(measurer, configurations(*range(12, 30, 2)))
+    assert limits[-1] == 1.0  # the toy's builds take no time
+
+
+def test_a_compile_limit_follows_the_machine() -> None:
+    limit = CompileLimit(10.0)
+    for secs in [0.5] * 5 + [9.0] * 3:
+        assert limit.secs() == 10.0
+        limit.observe(secs)
+    assert limit.secs() == 8 * 0.5
+    for _ in range(64):
+        limit.observe(0.05)
+    assert limit.secs() == 1.0
+    for _ in range(64):
+        limit.observe(3.0)
+    assert limit.secs() == 10.0

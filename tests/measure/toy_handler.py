@@ -70,7 +70,7 @@ class Kernels:
         self.tasks: set[str] = set()
         self.modules: dict[int, int] = {}
 
-    def load_task(self, key: str, module: str, target: dict[str, object]) -> None:
+    def load_task(self, key: str, module: str, target: dict[str, object], design: object) -> None:
         log("load", key)
         if module == "broken":
             raise ValueError("no such module")

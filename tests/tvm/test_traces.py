@@ -22,8 +22,14 @@ from tvm.target import Target
 from chameleon_tuner.errors import ChameleonError
 from chameleon_tuner.measure.outcome import RejectedError
 from chameleon_tuner.space import Choice, Configuration, IntArray, Location, Tile
+from chameleon_tuner.space.plain import from_plain, to_plain
 from chameleon_tuner.tvm import traces
-from chameleon_tuner.tvm.traces import TracedSpace, UnknownInstructionError, load_module
+from chameleon_tuner.tvm.traces import (
+    TracedSpace,
+    UnknownInstructionError,
+    load_module,
+    traced_space,
+)
 
 CPU = {"kind": "llvm", "mcpu": "cascadelake", "num-cores": 2}
 GPU = {
@@ -303,5 +309,18 @@ def test_a_module_from_json_has_the_same_space(
     assert loaded.design == space.design
     for configuration in some(space, 3):
         assert loaded.replay(configuration).structural_hash == (
+            space.replay(configuration).structural_hash
+        )
+
+
+def test_a_space_that_is_known_is_not_found_again(
+    spaces: Spaces, kernels_json: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker is told it."""
+    space = spaces("conv2d")
+    monkeypatch.delattr(TracedSpace, "_sketch")
+    told = traced_space(kernels_json["conv2d"], CPU, from_plain(to_plain(space.design)))
+    for configuration in some(space, 3):
+        assert told.replay(configuration).structural_hash == (
             space.replay(configuration).structural_hash
         )

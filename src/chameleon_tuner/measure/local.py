@@ -14,7 +14,7 @@ from chameleon_tuner.measure.finals import Finals
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Outcome, Status
 from chameleon_tuner.measure.pool import Script, WorkerPool
-from chameleon_tuner.measure.requests import Timeouts, loading
+from chameleon_tuner.measure.requests import CompileLimit, Timeouts, loading
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.measure.worker import Request, Worker
 from chameleon_tuner.space import Configuration, ForeignTrace
@@ -86,6 +86,7 @@ class LocalMeasurer:
         self._pool, self.known = pool, known
         self.policy, self._timeouts = policy or TimingPolicy(), timeouts or Timeouts()
         self._lock, self._clock = lock or MachineLock(), clock or Stopwatch()
+        self._compile_limit = CompileLimit(self._timeouts.compile)
 
     def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
         """See `Measurer.measure`. Candidates that schedule to the same module are built once.
@@ -159,9 +160,10 @@ class LocalMeasurer:
             known = self.known(task, candidate.structural_hash)
             module = task.key, candidate.structural_hash
             if known is None and first.setdefault(module, candidate) is candidate:
-                yield Request("compile", (ticket,), self._timeouts.compile)
+                yield Request("compile", (ticket,), self._compile_limit.secs())
                 candidate.built = Built(worker, ticket)
                 candidate.build_secs = time.perf_counter() - begin
+                self._compile_limit.observe(candidate.build_secs)
             else:
                 yield Request("forget", (ticket,), self._timeouts.replay)
             if known is not None:

@@ -68,6 +68,7 @@ class TracedSpace:
     Args:
         module: one PrimFunc named `main`.
         target: decides MetaSchedule's rules and postprocessors.
+        design: the design space, where it is known: to find it takes twice as long as all else.
 
     Attributes:
         design: the design space.
@@ -76,7 +77,7 @@ class TracedSpace:
         UnknownInstructionError: the target's rules make decisions that there is no knob for.
     """
 
-    def __init__(self, module: IRModule, target: Target) -> None:
+    def __init__(self, module: IRModule, target: Target, design: DesignSpace | None = None) -> None:
         import_intrinsics(target)
         self.module, self.target = module, target
         context = generation(module, target)
@@ -84,7 +85,7 @@ class TracedSpace:
         self._postprocs = list(context.space_generator.postprocs)
         self._traces = [schedule.trace for schedule in schedules]
         self._sampling = [_sampling(trace) for trace in self._traces]
-        self.design = DesignSpace(tuple(self._sketch(number) for number in range(len(schedules))))
+        self.design = design or DesignSpace(tuple(map(self._sketch, range(len(schedules)))))
 
     # -- configuration -> schedule
 
@@ -270,9 +271,11 @@ def _last_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
 
 
-def traced_space(module: str, target: Mapping[str, Any]) -> TracedSpace:
+def traced_space(
+    module: str, target: Mapping[str, Any], design: DesignSpace | None = None
+) -> TracedSpace:
     """The space of a task that is known by its JSON."""
-    return TracedSpace(load_module(module), Target(dict(target)))
+    return TracedSpace(load_module(module), Target(dict(target)), design)
 
 
 def load_module(text: str) -> IRModule:

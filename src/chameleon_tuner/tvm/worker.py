@@ -14,6 +14,7 @@ from tvm.target import Target
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy, time_candidate
 from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.space.plain import from_plain
 from chameleon_tuner.tvm.kernels import (
     Arguments,
     Kernel,
@@ -81,9 +82,10 @@ class KernelWorker:
         self._kernels: dict[int, tuple[str, Kernel]] = {}
         self._tickets = itertools.count()
 
-    def load_task(self, key: str, module: str, target: dict[str, Any]) -> None:
-        """Learn a task: its module and target, both as JSON."""
-        self._spaces[key] = traced_space(module, target)
+    def load_task(self, key: str, module: str, target: dict[str, Any], design: Any = None) -> None:
+        """Learn a task: its module and target, both as JSON, and its space, see `to_plain`."""
+        known = None if design is None else from_plain(design)
+        self._spaces[key] = traced_space(module, target, known)
 
     def replay(self, key: str, configuration: Configuration) -> tuple[int, Configuration, str]:
         """Schedule a candidate: a ticket for it, the configuration read back, its hash.
