@@ -14,6 +14,8 @@ from chameleon_tuner.tuner import (
     FINISH_SECS,
     FINISH_SECS_A_KERNEL,
     LEAST_SEARCH,
+    START_SECS,
+    START_SECS_A_KERNEL,
     Options,
 )
 
@@ -29,6 +31,22 @@ def test_a_time_budget_leaves_time_to_finish(text: str, kernels: int, search_sec
     budget = Options(time_budget=text).budget(kernels, Stopwatch())
     assert budget.search_secs == search_secs
     assert budget.deadline - time.monotonic() == pytest.approx(search_secs, abs=5.0)
+
+
+@pytest.mark.parametrize("slowness", [0.5, 1.0, 2.0])
+def test_a_machine_that_began_slowly_has_more_time_to_finish(slowness: float) -> None:
+    """What is asked for is the same: a run that goes on proposes what it proposed."""
+    start = START_SECS + 20 * START_SECS_A_KERNEL
+    finish = FINISH_SECS + 20 * FINISH_SECS_A_KERNEL
+
+    class Clock(Stopwatch):
+        def total(self) -> float:
+            return slowness * start
+
+    budget = Options(time_budget="10m").budget(20, Clock())
+    assert budget.search_secs == 600 - finish
+    left = 600 - max(1.0, slowness) * finish - slowness * start
+    assert budget.deadline - time.monotonic() == pytest.approx(left, abs=1.0)
 
 
 def test_as_many_candidates_are_built_together_as_keep_the_cores_busy(

@@ -35,9 +35,13 @@ if TYPE_CHECKING:
 
 HANDLER = "chameleon_tuner.tvm.compare:ModelWorker"
 
-FINISH_SECS, FINISH_SECS_A_KERNEL = 25.0, 1.8
+FINISH_SECS, FINISH_SECS_A_KERNEL = 20.0, 1.5
 """Of a time budget for what follows the search: the final comparisons, compiling and comparing the
-model. ResNet-18 with its 20 kernels took 60 s."""
+model. ResNet-18 with its 20 kernels took 42 to 48 s on two cores."""
+
+START_SECS, START_SECS_A_KERNEL = 2.0, 0.2
+"""What came before the search in the same runs. A machine that is slower there is slower in the
+end: the same one took 1.4 times as long in both when it had busy neighbours."""
 
 BUILDS_A_CORE, MOST_BUILDS = 4, 64
 """Before what was built is run. With fewer some cores are idle while another compiles the last;
@@ -103,9 +107,14 @@ class Options:
             return Budget(trials)
         whole_secs = parse_duration(self.time_budget)
         finish_secs = FINISH_SECS + FINISH_SECS_A_KERNEL * kernels
-        search_secs = max(LEAST_SEARCH * whole_secs, whole_secs - finish_secs)
-        deadline = time.monotonic() + search_secs - clock.total()
-        return Budget(trials, deadline, search_secs=search_secs)
+        begun_secs = clock.total()
+        slowness = max(1.0, begun_secs / (START_SECS + START_SECS_A_KERNEL * kernels))
+
+        def left_of(finish_secs: float) -> float:
+            return max(LEAST_SEARCH * whole_secs, whole_secs - finish_secs)
+
+        deadline = time.monotonic() + left_of(slowness * finish_secs) - begun_secs
+        return Budget(trials, deadline, search_secs=left_of(finish_secs))
 
 
 def tune(
