@@ -8,6 +8,7 @@ ones are compiled in every way, and the kernels timed in turns, on all cores.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -42,6 +43,7 @@ def ways() -> dict[str, Callable[[Any], Any]]:
     return {
         "TVM's own": lambda target: tvm.transform.PassContext(opt_level=2),
         "lean": lean_lowering,
+        "lean, unchecked": functools.partial(lean_lowering, checked=False),
         "not simplified after unrolling": unsimplified,
     }
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,16 @@ class Judges:
             crash = next((e for k in keys if isinstance(e := self._errors[k], Failed)), None)
             judged = [Judged((0.5,), self._errors[key]) for key in keys if crash is None]  # type: ignore[arg-type]
             yield crash or [Judged((4.0,), RIGHT), *judged]
+
+
+def test_the_heavy_finals_come_first() -> None:
+    """Those that take equally long are side by side."""
+    tasks = [replace(DIRECT, key=key, flops=flops) for key, flops in zip("abc", (1, 3, 2), strict=True)]
+    judges = Judges(dict.fromkeys("abc", RIGHT))
+    kernels, histories = {task.key: [task] for task in tasks}, dict.fromkeys("abc", history(1.0))
+    verdicts = dict(finish.judge(judges, kernels, histories))  # type: ignore[arg-type]
+    assert judges.asked == [["b"], ["c"], ["a"]]
+    assert all(verdicts[key].winner.task.key == key for key in "abc")
 
 
 @pytest.mark.parametrize(

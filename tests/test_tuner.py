@@ -14,6 +14,7 @@ from chameleon_tuner.tuner import (
     FINISH_SECS,
     FINISH_SECS_A_KERNEL,
     LEAST_SEARCH,
+    MOST_SLOWNESS,
     START_SECS,
     START_SECS_A_KERNEL,
     Options,
@@ -33,20 +34,33 @@ def test_a_time_budget_leaves_time_to_finish(text: str, kernels: int, search_sec
     assert budget.deadline - time.monotonic() == pytest.approx(search_secs, abs=5.0)
 
 
-@pytest.mark.parametrize("slowness", [0.5, 1.0, 2.0])
+class Clock(Stopwatch):
+    """Has run for so long."""
+
+    def __init__(self, secs: float) -> None:
+        super().__init__()
+        self._secs = secs
+
+    def total(self) -> float:
+        """The seconds."""
+        return self._secs
+
+
+@pytest.mark.parametrize("slowness", [0.5, 1.0, 1.5, 10.0])
 def test_a_machine_that_began_slowly_has_more_time_to_finish(slowness: float) -> None:
     """What is asked for is the same: a run that goes on proposes what it proposed."""
     start = START_SECS + 20 * START_SECS_A_KERNEL
     finish = FINISH_SECS + 20 * FINISH_SECS_A_KERNEL
 
-    class Clock(Stopwatch):
-        def total(self) -> float:
-            return slowness * start
-
-    budget = Options(time_budget="10m").budget(20, Clock())
+    budget = Options(time_budget="10m").budget(20, Clock(slowness * start))
     assert budget.search_secs == 600 - finish
-    left = 600 - max(1.0, slowness) * finish - slowness * start
+    left = 600 - min(max(1.0, slowness), MOST_SLOWNESS) * finish - slowness * start
     assert budget.deadline - time.monotonic() == pytest.approx(left, abs=1.0)
+
+
+def test_a_long_start_leaves_time_to_search() -> None:
+    budget = Options(time_budget="90s").budget(20, Clock(85.0))
+    assert budget.deadline - time.monotonic() == pytest.approx(LEAST_SEARCH * 90, abs=1.0)
 
 
 def test_as_many_candidates_are_built_together_as_keep_the_cores_busy(

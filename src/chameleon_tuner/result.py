@@ -22,7 +22,8 @@ class TaskResult:
         name: of the task.
         weight: calls in the network.
         flops: of one call.
-        untuned_us: microseconds of the untuned kernel, in the final comparison.
+        untuned_us: microseconds of the untuned kernel, in the final comparison; of one that is
+            hopeless those of a single run.
         best_us: of the kernel that is deployed, in the same comparison.
         trials: measured.
         configuration: the winner's; None where the untuned kernel stays.
@@ -64,7 +65,8 @@ class Result:
         versions: of what was involved.
         trials: attempted, measured, censored, failed by status.
         seconds: total, explore, sample, fit, build, run, other.
-        latency_ms: medians of interleaved runs: untuned, tuned, onnxruntime where it is installed.
+        latency_ms: medians of interleaved runs: untuned, tuned, onnxruntime where it is installed;
+            of an untuned model that is hopeless those of a single run.
         verified: whether the tuned model's outputs agree with all others.
         errors: largest difference from each other's outputs, relative to the largest output.
         tasks: of the network.

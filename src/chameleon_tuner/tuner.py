@@ -43,6 +43,9 @@ START_SECS, START_SECS_A_KERNEL = 2.0, 0.2
 """What came before the search in the same runs. A machine that is slower there is slower in the
 end: the same one took 1.4 times as long in both when it had busy neighbours."""
 
+MOST_SLOWNESS = 2.0
+"""What takes longer in the beginning is a large model, or one that was not in the file cache."""
+
 BUILDS_A_CORE, MOST_BUILDS = 4, 64
 """Before what was built is run. With fewer some cores are idle while another compiles the last;
 with more the search learns from what runs too late."""
@@ -107,14 +110,12 @@ class Options:
             return Budget(trials)
         whole_secs = parse_duration(self.time_budget)
         finish_secs = FINISH_SECS + FINISH_SECS_A_KERNEL * kernels
-        begun_secs = clock.total()
-        slowness = max(1.0, begun_secs / (START_SECS + START_SECS_A_KERNEL * kernels))
-
-        def left_of(finish_secs: float) -> float:
-            return max(LEAST_SEARCH * whole_secs, whole_secs - finish_secs)
-
-        deadline = time.monotonic() + left_of(slowness * finish_secs) - begun_secs
-        return Budget(trials, deadline, search_secs=left_of(finish_secs))
+        begun_secs, least_secs = clock.total(), LEAST_SEARCH * whole_secs
+        slowness = begun_secs / (START_SECS + START_SECS_A_KERNEL * kernels)
+        finish_slowly_secs = min(max(1.0, slowness), MOST_SLOWNESS) * finish_secs
+        left_secs = max(least_secs, whole_secs - finish_slowly_secs - begun_secs)
+        search_secs = max(least_secs, whole_secs - finish_secs)
+        return Budget(trials, time.monotonic() + left_secs, search_secs=search_secs)
 
 
 def tune(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -179,6 +180,25 @@ def test_all_batches_are_built_before_any_is_run(measurer: LocalMeasurer, log: L
     assert log.steps() == ["compile", "compile", "run", "run"]
 
 
+def test_a_batch_may_be_made_while_those_before_it_are_built(
+    measurer: LocalMeasurer, log: Log
+) -> None:
+    built_before = []
+
+    def making() -> Iterator[Batch]:
+        yield Batch(TASK, configurations(10, 20), math.inf)
+        patience = time.monotonic() + 10
+        while not log.of("compile") and time.monotonic() < patience:
+            time.sleep(0.01)
+        built_before.append(bool(log.of("compile")))
+        yield Batch(OTHER, configurations(30), math.inf)
+
+    mine, others = measurer.measure(making())
+    assert built_before == [True]
+    assert [o.proposed for o in [*mine, *others]] == configurations(10, 20, 30)
+    assert log.steps()[:3] == ["compile"] * 3
+
+
 def test_a_worker_learns_a_task_once(measurer: LocalMeasurer, pool: WorkerPool, log: Log) -> None:
     task = replace(TASK, key="another")
     for _ in range(3):
@@ -309,18 +329,35 @@ def test_a_compile_may_take_so_many_times_what_is_usual(
     measured(measurer, configurations(*range(0, 12, 2)))
     assert limits == [9.0] * 6  # too few to say
     measured(measurer, configurations(*range(12, 30, 2)))
-    assert limits[-1] == 1.0  # the toy's builds take no time
+    assert limits[-1] == 2.0  # the toy's builds take no time
+    measured(measurer, configurations(10), task=OTHER)
+    assert limits[-1] == 4.0  # its own may take longer than those of the first
 
 
 def test_a_compile_limit_follows_the_machine() -> None:
     limit = CompileLimit(10.0)
     for secs in [0.5] * 5 + [9.0] * 3:
-        assert limit.secs() == 10.0
-        limit.observe(secs)
-    assert limit.secs() == 8 * 0.5
+        assert limit.secs(TASK) == 10.0
+        limit.observe(TASK, secs)
+    assert limit.secs(TASK) == limit.secs(OTHER) == 8 * 0.5
     for _ in range(64):
-        limit.observe(0.05)
-    assert limit.secs() == 1.0
+        limit.observe(TASK, 0.05)
+    assert (limit.secs(TASK), limit.secs(OTHER)) == (2.0, 4.0)
     for _ in range(64):
-        limit.observe(3.0)
-    assert limit.secs() == 10.0
+        limit.observe(TASK, 3.0)
+    assert limit.secs(TASK) == limit.secs(OTHER) == 10.0
+
+
+def test_where_all_compiles_run_into_the_limit_it_grows(
+    pool: WorkerPool, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only they: what does not compile or crashes says nothing."""
+    measurer = LocalMeasurer(pool, lock=MachineLock(log.lock_path))
+    measured(measurer, configurations(60, 70, 95))
+    assert measurer._compile_limit.secs(TASK) == 10.0
+    monkeypatch.setattr(CompileLimit, "secs", lambda *_: 0.0)
+    outcomes = measured(measurer, configurations(*range(10, 26, 2)))
+    timeouts = sum(outcome.status is Status.TIMEOUT for outcome in outcomes)
+    assert timeouts > 0
+    monkeypatch.undo()
+    assert measurer._compile_limit.secs(TASK) < 10.0  # eight were observed

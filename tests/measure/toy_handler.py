@@ -11,6 +11,7 @@ import time
 from chameleon_tuner.measure.outcome import RejectedError
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.space import Configuration
+from chameleon_tuner.space.plain import from_plain
 
 
 class Toy:
@@ -72,6 +73,7 @@ class Kernels:
 
     def load_task(self, key: str, module: str, target: dict[str, object], design: object) -> None:
         log("load", key)
+        assert from_plain(design).count
         if module == "broken":
             raise ValueError("no such module")
         self.tasks.add(key)

@@ -12,6 +12,8 @@ import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without
 
 import tvm
 
+from chameleon_tuner.errors import OutputError
+from chameleon_tuner.tvm import build
 from chameleon_tuner.tvm.build import UNTUNED, build_libraries, keep_untuned
 from chameleon_tuner.tvm.deploy import LIBRARY, Library, weights_path
 from chameleon_tuner.tvm.frontend import import_model
@@ -49,3 +51,19 @@ def test_a_library_refuses_a_tensor_that_it_would_read_wrongly(
     run(begin, *library._weights)
     with pytest.raises(ValueError, match="byte_offset"):
         run(behind, *library._weights)
+
+
+@pytest.mark.parametrize("failing", ["untuned", "finish"])
+def test_a_library_that_cannot_be_built_leaves_nothing(
+    failing: str, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two are built side by side."""
+
+    def fail(*_: object) -> None:
+        raise OutputError("no space left")
+
+    network = prepare(import_model(str(tiny_onnx)), open_target("auto", 2), 2)
+    monkeypatch.setattr(build, failing, fail)
+    with pytest.raises(OutputError, match="no space left"):
+        build_libraries(network, {}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if "untuned" in path.name] == []

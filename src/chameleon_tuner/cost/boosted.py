@@ -99,8 +99,8 @@ def fit(
         "nthread": 1,  # the sums do not depend on the machine's number of cores
         "seed": int(rng.integers(2**31)),
     }
-    # The loss has its own; these say how many outputs there are. XGBoost copies what is float32,
-    # and converts all else on every core: beside other work that took a third of a fit.
+    # The loss has its own targets; these say how many outputs there are. XGBoost copies what is
+    # float32, and converts all else on every core: beside other work that took a third of a fit.
     labels = np.zeros(wanted.shape, dtype=np.float32)
     with held_back():  # the matrix takes its data by callbacks
         data = xgboost.QuantileDMatrix(features, labels, nthread=1, max_bin=options.bins)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,15 +88,23 @@ class LocalMeasurer:
         self._lock, self._clock = lock or MachineLock(), clock or Stopwatch()
         self._compile_limit = CompileLimit(self._timeouts.compile)
 
-    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
+    def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
         """See `Measurer.measure`. Candidates that schedule to the same module are built once.
 
         Raises:
             MeasurementError: the pool cannot go on.
         """
-        measured = [_Measured.of(batch) for batch in batches]
+        measured: list[_Measured] = []
+
+        def arriving() -> Iterator[_Measured]:
+            for batch in batches:
+                measured.append(_Measured.of(batch))
+                yield measured[-1]
+
+        self._build_all(arriving())
+        self._run_all(measured)
         while pending := [one for one in measured if one.pending()]:
-            # A worker that dies takes what was built in it along: that is built again.
+            # A worker that died took what was built in it along: that is built again.
             self._build_all(pending)
             self._run_all(pending)
         return [one.outcomes() for one in measured]
@@ -135,13 +143,13 @@ class LocalMeasurer:
 
     # -- building
 
-    def _build_all(self, batches: Sequence[_Measured]) -> None:
+    def _build_all(self, batches: Iterable[_Measured]) -> None:
         first: Firsts = {}
-        scripts = [
+        scripts = (
             partial(self._build_one, one.task, first, candidate)
             for one in batches
             for candidate in one.pending()
-        ]
+        )
         with self._clock.timing("build"), self._lock.building():
             self._pool.drive(scripts)
 
@@ -160,16 +168,18 @@ class LocalMeasurer:
             known = self.known(task, candidate.structural_hash)
             module = task.key, candidate.structural_hash
             if known is None and first.setdefault(module, candidate) is candidate:
-                yield Request("compile", (ticket,), self._compile_limit.secs())
+                yield Request("compile", (ticket,), self._compile_limit.secs(task))
                 candidate.built = Built(worker, ticket)
                 candidate.build_secs = time.perf_counter() - begin
-                self._compile_limit.observe(candidate.build_secs)
+                self._compile_limit.observe(task, candidate.build_secs)
             else:
                 yield Request("forget", (ticket,), self._timeouts.replay)
             if known is not None:
                 candidate.adopt(known)
         except Failed as failure:
             candidate.build_secs = time.perf_counter() - begin
+            if failure.status is Status.TIMEOUT:  # where all run into it, it was too short
+                self._compile_limit.observe(task, candidate.build_secs)
             candidate.end(failure.status, str(failure))
 
     # -- running

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import statistics
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from chameleon_tuner.measure.worker import Request, Worker
 from chameleon_tuner.space.plain import to_plain
 from chameleon_tuner.task import Task
 
-_TIMES, _LEAST_SECS = 8.0, 1.0
-"""None of 167 recorded searches would have lost its fastest candidate by this limit, and building
-would have taken 4 to 5% less, in some a quarter and more (`benchmarks/builds.py`)."""
+TIMES, LEAST_SECS = 8.0, 2.0
+"""The limit of compiling, in builds that are usual for the task, and no less. None of 167 recorded
+searches would have lost its fastest candidate by it (`benchmarks/builds.py`)."""
 
-_FEW = 8
-"""Builds that do not say what is usual."""
+LEAST_ELSEWHERE_SECS = 4.0
+"""No less than this where only the builds of other tasks say what is usual: merged convolutions
+take five times as long as dense layers, and the fastest of one took 2.3 s."""
+
+_FEW, _RECENT = 8, 64
+"""Builds that do not say what is usual, and those that do: the machine may become slower."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +55,24 @@ class CompileLimit:
 
     Args:
         most: seconds, whatever is usual.
-        recent: builds that say what is: the machine may become slower.
     """
 
-    def __init__(self, most: float, recent: int = 64) -> None:
+    def __init__(self, most: float) -> None:
         self._most = most
-        self._builds: deque[float] = deque(maxlen=recent)
+        self._all: deque[float] = deque(maxlen=_RECENT)
+        self._of: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=_RECENT))
 
-    def observe(self, build_secs: float) -> None:
-        """Learn what replaying and compiling a candidate took."""
-        self._builds.append(build_secs)
+    def observe(self, task: Task, build_secs: float) -> None:
+        """Learn what building a candidate of a task took, or how long it was waited for in vain."""
+        self._all.append(build_secs)
+        self._of[task.key].append(build_secs)
 
-    def secs(self) -> float:
-        """Of the next candidate."""
-        if len(self._builds) < _FEW:
-            return self._most
-        usual = statistics.median(self._builds)
-        return min(self._most, max(_LEAST_SECS, _TIMES * usual))
+    def secs(self, task: Task) -> float:
+        """Of the next candidate of a task."""
+        for builds, least in ((self._of[task.key], LEAST_SECS), (self._all, LEAST_ELSEWHERE_SECS)):
+            if len(builds) >= _FEW:
+                return min(self._most, max(least, TIMES * statistics.median(builds)))
+        return self._most
 
 
 def loading(task: Task, worker: Worker, timeouts: Timeouts) -> Generator[Request, Any, None]:

@@ -36,14 +36,18 @@ def build_libraries(
     chosen = {key: winner for key, (winner, _) in winners.items()}
     # Two compilations at once: TVM and LLVM release Python's lock, and a target that is entered
     # is so for its thread alone.
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        reference = executor.submit(_untuned, network, folder)
-        tuned = finish(
-            apply_winners(network.lowered, network.alternatives, network.spaces, chosen),
-            network.target,
-        )
-        export(tuned, folder / LIBRARY)
-        reference.result()
+    try:
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            reference = executor.submit(_untuned, network, folder)
+            tuned = finish(
+                apply_winners(network.lowered, network.alternatives, network.spaces, chosen),
+                network.target,
+            )
+            export(tuned, folder / LIBRARY)
+            reference.result()
+    except BaseException:
+        drop_untuned(folder)
+        raise
     Manifest.of(network.program, network.target, network.threads).write(folder)
     export_database(folder, network.spaces, list(winners.values()))
 

@@ -25,7 +25,10 @@ _HOPELESS = 10.0
 """Times as long as the tuned model, from where a single round tells enough: an untuned ResNet-18
 takes 2 s a call."""
 
-TUNED = "tuned"
+_HOPELESS_SECS = 1.0
+"""From where the first call does: it is no hiccup."""
+
+TUNED, UNTUNED = "tuned", "untuned"
 
 _SEED = 7
 
@@ -35,8 +38,9 @@ class Comparison:
     """One interleaved comparison.
 
     Attributes:
-        latency_secs: medians over the rounds, by contestant: `tuned`, `untuned` and, where it is
-            installed and the model came from ONNX, `onnxruntime`.
+        latency_secs: medians over the rounds, by contestant: `tuned`, `untuned` (of a single call
+            where it is hopeless) and, where it is installed and the model came from ONNX,
+            `onnxruntime`.
         errors: the tuned model's largest difference from the others' outputs, relative to the
             largest output.
     """
@@ -55,11 +59,11 @@ class ModelWorker(JudgingWorker):
         reference = _library(untuned)
         runs: dict[str, Callable[[], Sequence[Any]]] = {
             TUNED: lambda: [*library(inputs).values()],
-            "untuned": lambda: [*reference(inputs).values()],
+            UNTUNED: lambda: [*reference(inputs).values()],
         }
         timers: dict[str, Callable[[], float]] = {
             TUNED: lambda: library.time(inputs, ROUND_SECS),
-            "untuned": lambda: reference.time(inputs, ROUND_SECS),
+            UNTUNED: lambda: reference.time(inputs, ROUND_SECS),
         }
         session = None if onnx is None else _onnx_session(onnx, threads)
         if session is not None:
@@ -89,11 +93,13 @@ def interleaved(
 
     Args:
         timers: seconds of one call.
-        first_secs: of the first call, which is slow; of one that is hopeless all that is needed.
+        first_secs: of the first call, which is slow; of an untuned model that is hopeless all that
+            is needed.
     """
+    hopeless_secs = max(_HOPELESS_SECS, _HOPELESS * first_secs[TUNED])
+    untimed = {UNTUNED} if first_secs.get(UNTUNED, 0.0) > hopeless_secs else set[str]()
     samples: dict[str, list[float]] = {
-        name: [secs] if secs > max(ROUND_SECS, _HOPELESS * first_secs[TUNED]) else []
-        for name, secs in first_secs.items()
+        name: [first_secs[name]] if name in untimed else [] for name in timers
     }
     for _ in range(5):
         for name, timer in timers.items():

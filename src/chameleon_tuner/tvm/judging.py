@@ -17,6 +17,7 @@ from chameleon_tuner.tvm.kernels import (
     argument_shapes,
     compile_candidate,
     compile_untuned,
+    is_gpu,
     random_array,
     seed_of,
     weights_of,
@@ -36,9 +37,9 @@ _UNTUNED_SECS = 0.05
 """What takes longer untuned is run once: a finalist that is as slow has no need to be compared
 well. Untuned convolutions take 100 to 1,000 times as long as tuned ones."""
 
-_HOPELESS, _HOPELESS_SECS = 10.0, 0.2
+_HOPELESS, _HOPELESS_SECS = 10.0, 0.5
 """Times as long as the fastest finalist, and seconds, from where the untuned kernel's run for its
-outputs tells enough of its time: the machine was not its own then, and had hiccups of 0.05 s."""
+outputs tells enough of its time. The machine was not its own then, and has hiccups of 0.1 s."""
 
 
 @dataclass
@@ -91,7 +92,7 @@ class JudgingWorker(KernelWorker):
         self._final = _Final(key, finalists, untuned, secs, kernels, inputs, expected, [])
 
     def contend(self, rounds: int, round_secs: float, apart_bytes: int = 0) -> None:
-        """Time the kernels interleaved, as they are deployed.
+        """Time the kernels interleaved, with weights as cold as they are in the network.
 
         Args:
             rounds: of timing.
@@ -99,10 +100,10 @@ class JudgingWorker(KernelWorker):
             apart_bytes: see `TimingPolicy`.
         """
         final = self._held()
-        finalists = [
-            self._contending(task, kernel, apart_bytes)
-            for (task, _), kernel in zip(final.finalists, final.kernels, strict=True)
-        ]
+        # Backwards: those of the kernel's own task come first, and share its inputs.
+        pairs = zip(final.finalists[::-1], final.kernels[::-1], strict=True)
+        finalists = [self._contending(task, kernel, apart_bytes) for (task, _), kernel in pairs]
+        finalists.reverse()
         fastest_secs = min((one.once_secs for one in finalists), default=math.inf)
         untuned = self._untuned(final, fastest_secs, apart_bytes)
         slow_secs = [_UNTUNED_SECS] + [SLOW_SECS] * len(finalists)
@@ -141,7 +142,8 @@ class JudgingWorker(KernelWorker):
             return reason_of(failure)
 
     def _untuned(self, final: _Final, fastest_secs: float, apart_bytes: int) -> Contestant:
-        if final.untuned_secs > max(_HOPELESS_SECS, _HOPELESS * fastest_secs):
+        hopeless = final.untuned_secs > max(_HOPELESS_SECS, _HOPELESS * fastest_secs)
+        if hopeless and not is_gpu(self._spaces[final.key].target):
             return Contestant(_never, final.untuned_secs)
         return self._warmed(final.key, final.untuned, apart_bytes, _UNTUNED_SECS)
 
@@ -156,22 +158,26 @@ class JudgingWorker(KernelWorker):
     def _checked(self, final: _Final, number: int, judged: Judged) -> Judged:
         """How far a finalist's output is from the expected one."""
         try:
-            outputs = self._outputs(*final.finalists[number], final.kernels[number], final.inputs)
+            tensors = self._outputs(*final.finalists[number], final.kernels[number], final.inputs)
+            error = difference(self._written(final.key, tensors), final.expected)
         except Exception as failure:  # a finalist's failure is its own
             return replace(judged, error=math.nan, message=reason_of(failure))
-        return replace(judged, error=difference(outputs, final.expected))
+        return replace(judged, error=error)
 
     def _outputs(
         self, key: str, configuration: Configuration, kernel: Any, inputs: list[Any]
     ) -> list[Any]:
-        """What a finalist computes of inputs in the original layout."""
+        """All arguments of a finalist after it ran on inputs in the original layout."""
         space = self._spaces[key]
         way = Winograd.of(space.module["main"])
         arguments = inputs if way is None else way.arguments(inputs)
         scheduled = space.replay(configuration).schedule.mod
         tensors = relaid(scheduled, arguments, space.target)
+        shapes = [(tuple(tensor.shape), str(tensor.dtype)) for tensor in tensors]
+        if shapes != kernel.shapes:  # it does not check
+            raise ValueError(f"the kernel takes {kernel.shapes}, not {shapes}")
         kernel(*tensors)
-        return self._written(key, tensors)
+        return tensors
 
     def _written(self, key: str, tensors: list[Any]) -> list[Any]:
         """All arguments but the weights: whichever of them a kernel writes is among them."""

@@ -112,8 +112,8 @@ class Kernel:
 
 
 def compile_candidate(scheduled: IRModule, target: Target) -> Kernel:
-    """A kernel that takes re-laid-out weights in their new layout, deployed but for its checks."""
-    with lean_lowering(target):
+    """A kernel that takes re-laid-out weights in their new layout, as deployed, without checks."""
+    with lean_lowering(target, checked=False):
         return compile_by_tvm(scheduled, target)
 
 

@@ -11,7 +11,7 @@ _UNCHECKED = {"tirx.disable_assert": True}
 
 
 def lean_lowering(
-    target: Target, opt_level: int = 2, *, checked: bool = False
+    target: Target, opt_level: int = 2, *, checked: bool = True
 ) -> tvm.transform.PassContext:
     """The context that candidates are compiled in, and deployed.
 
@@ -23,7 +23,7 @@ def lean_lowering(
     Args:
         target: what is compiled for.
         opt_level: of the context; 2 is TVM's own.
-        checked: see `unchecked`; whoever deploys a kernel checks.
+        checked: whether kernels check their arguments; see `unchecked`.
     """
     if target.kind.name != "llvm":
         return tvm.transform.PassContext(opt_level=opt_level)

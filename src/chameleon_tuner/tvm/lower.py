@@ -140,9 +140,7 @@ def finish(module: IRModule, target: Target) -> Compiled:
         transform.DeadCodeElimination(),
     ]
     with target, lean_lowering(target, opt_level=3):
-        folded = tvm.transform.Sequential(passes)(module)
-    with target, lean_lowering(target, opt_level=3, checked=True):
-        return _compiled(folded, target)
+        return _compiled(tvm.transform.Sequential(passes)(module), target)
 
 
 def untuned(module: IRModule, target: Target) -> Compiled:

@@ -34,7 +34,7 @@ def relaid(scheduled: IRModule, arguments: Sequence[npt.NDArray[Any]], target: T
     if not copies:
         return tensors
     functions = {name: copy.with_attr("global_symbol", name) for name, (_, copy) in copies.items()}
-    with lean_lowering(target):
+    with lean_lowering(target, checked=False):
         compiled = tvm.compile(IRModule(functions), target=target)
     for name, (number, copy) in copies.items():
         new = copy.params[1]
