@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chameleon_tuner import loop
 from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.history import History
@@ -21,7 +23,7 @@ from chameleon_tuner.measure.remembering import Remembering
 from chameleon_tuner.progress import Silent
 from chameleon_tuner.recipes import RECIPES, Recipe
 from chameleon_tuner.records import Environment, RecordStore, RunInfo
-from chameleon_tuner.schedule import Budget, GradientScheduler
+from chameleon_tuner.schedule import Budget, GradientScheduler, Plan
 from chameleon_tuner.space import Configuration, DesignSpace
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task
@@ -44,7 +46,7 @@ class FakeMeasurer:
         self.left = candidates
         self.asked: list[tuple[str, Configuration]] = []
 
-    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
+    def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
         return [self._measured(batch.task, batch.configurations) for batch in batches]
 
     def _measured(self, task: Task, configurations: Sequence[Configuration]) -> list[Outcome]:
@@ -120,6 +122,31 @@ def test_of_batches_measured_together_those_that_were_stored_are_not_measured_ag
     assert {key for key, _ in whole.asked[:32]} == {"task0", "other"}
     assert first.asked == whole.asked[:64]
     assert second.asked == whole.asked[48:]
+
+
+def test_a_batch_is_proposed_when_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is while those before it are built."""
+    happened: list[str] = []
+    proposed = loop._proposed
+
+    def noted(plan: Plan, *others: Any) -> Batch:
+        happened.append(f"proposed {plan.task.key}")
+        return proposed(plan, *others)
+
+    class Noting(FakeMeasurer):
+        def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
+            outcomes = []
+            for batch in batches:
+                happened.append(f"took {batch.task.key}")
+                outcomes.append(self._measured(batch.task, batch.configurations))
+            return outcomes
+
+    monkeypatch.setattr(loop, "_proposed", noted)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(tmp_path, RECIPES["random"], Noting(40), tasks=[TASKS[0], OTHER])
+    assert happened[0::2] == [took.replace("took", "proposed") for took in happened[1::2]]
 
 
 def test_what_is_asked_for_twice_is_measured_once(tmp_path: Path) -> None:

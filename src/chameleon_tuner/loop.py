@@ -56,11 +56,12 @@ def search(
         clock: learns where the time goes.
     """
     while plans := scheduler.next():
-        batches = [_proposed(plan, searches[plan.task.key], clock) for plan in plans]
+        # One after another, so that a batch is proposed while those before it are built.
+        batches = (_proposed(plan, searches[plan.task.key], clock) for plan in plans)
         measured = measurer.measure(batches)
         with held_back():  # who interrupts is told of all that was measured
-            for batch, outcomes in zip(batches, measured, strict=True):
-                task, mine = batch.task, searches[batch.task.key]
+            for plan, outcomes in zip(plans, measured, strict=True):
+                task, mine = plan.task, searches[plan.task.key]
                 fresh = mine.history.extend(outcomes)
                 mine.explorer.observe(outcomes)
                 exhausted = not fresh or len(mine.history) >= task.space.count

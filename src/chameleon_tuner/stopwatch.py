@@ -27,15 +27,18 @@ class Stopwatch:
         if from_process_start:
             self._begin -= process_age_secs()
         self._spent = dict.fromkeys(ACTIVITIES, 0.0)
+        self._within = 0.0
 
     @contextlib.contextmanager
     def timing(self, activity: str) -> Iterator[None]:
-        """Count the block's time for an activity."""
-        begin = time.perf_counter()
+        """Count the block's time for an activity, but for what is counted for others within."""
+        begin, self._within, before = time.perf_counter(), 0.0, self._within
         try:
             yield
         finally:
-            self._spent[activity] += time.perf_counter() - begin
+            secs = time.perf_counter() - begin
+            self._spent[activity] += secs - self._within
+            self._within = before + secs
 
     def total(self) -> float:
         """Seconds since the beginning."""

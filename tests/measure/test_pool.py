@@ -150,6 +150,25 @@ def test_scripts_run_side_by_side(pool: WorkerPool) -> None:
     assert time.perf_counter() - begin < 0.9
 
 
+def test_scripts_are_made_while_workers_are_busy(pool: WorkerPool) -> None:
+    """One for each of them, before they end; the others not yet."""
+    begun, ended, made = [], [], []
+
+    def noted(number: int, worker: Worker) -> Script[None]:
+        begun.append(number)
+        yield ask("sleep", 0.3)
+        ended.append(number)
+
+    def making() -> Iterator[Callable[[Worker], Script[None]]]:
+        for number in range(6):
+            made.append((len(begun), len(ended)))
+            yield partial(noted, number)
+
+    pool.drive(making())
+    assert made[:4] == [(0, 0), (1, 0), (2, 0), (2, 0)]
+    assert all(ended > 0 for _, ended in made[4:])
+
+
 REQUESTS = st.sampled_from(
     [ask("echo", 1), ask("fail", "x"), ask("die", 1), ask("hang", timeout_secs=0.1)]
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,12 +30,13 @@ class Batch:
 class Measurer(Protocol):
     """Answers what configurations of tasks are worth."""
 
-    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
+    def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
         """For each batch one outcome a configuration, in order.
 
         Failures are outcomes, never exceptions.
 
         Args:
-            batches: each of another task; all of them are built before any is run.
+            batches: each of another task; all of them are built before any is run. They may be
+                made as they are asked for, which is while others are built.
         """
         ...

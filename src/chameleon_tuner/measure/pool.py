@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -122,18 +124,27 @@ class WorkerPool:
 
         A worker that dies is replaced, and the next script starts on the new one.
 
+        Args:
+            scripts: are taken when a worker is about to need one: what takes time to make them
+                passes while workers are busy.
+
         Raises:
             MeasurementError: the nursery is gone.
         """
         self.replenish()
-        waiting = deque(enumerate(scripts))
-        running = _Running[T]()
-        while waiting or running.scripts:
+        coming = enumerate(scripts)
+        waiting: deque[tuple[int, Callable[[Worker], Script[T]]]] = deque()
+        running, more = _Running[T](), True
+        while more or waiting or running.scripts:
             for worker in self._alive():
                 while waiting and worker not in running.scripts:
                     number, begin = waiting.popleft()
                     running.begin(worker, number, begin(worker))
-            running.wait()
+            if more and len(waiting) < self._size:
+                taken = list(itertools.islice(coming, 1))
+                waiting.extend(taken)
+                more = bool(taken)
+            running.wait(at_most_secs=0.0 if more and len(waiting) < self._size else math.inf)
         return running.in_order()
 
     def drive_each(self, scripts: Iterable[tuple[Worker, Script[T]]]) -> list[T]:
@@ -174,9 +185,9 @@ class _Running(Generic[T]):
         """Take a new script to its first request."""
         self._advance(worker, number, script, partial(next, script))
 
-    def wait(self) -> None:
+    def wait(self, at_most_secs: float = math.inf) -> None:
         """Wait until some have answers, or may have none, and take them further."""
-        for worker in _ready(list(self.scripts)):
+        for worker in _ready(list(self.scripts), at_most_secs):
             number, script = self.scripts.pop(worker)
             self._advance(worker, number, script, partial(_hand_over, worker, script))
 
@@ -204,12 +215,12 @@ def _hand_over(worker: Worker, script: Script[T]) -> Request:
     return script.send(answer)
 
 
-def _ready(workers: list[Worker]) -> list[Worker]:
+def _ready(workers: list[Worker], at_most_secs: float) -> list[Worker]:
     """Wait until a worker has answered, died or passed its deadline; all of which that holds."""
     if not workers:
         return []
     soonest = min(worker.deadline for worker in workers)
-    timeout = max(0.0, soonest - time.monotonic())
+    timeout = min(at_most_secs, max(0.0, soonest - time.monotonic()))
     readable = set(connection.wait([worker.connection for worker in workers], timeout))
     now = time.monotonic()
     return [w for w in workers if w.connection in readable or w.deadline <= now]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from chameleon_tuner.measure.base import Batch, Measurer
@@ -36,19 +36,22 @@ class Remembering:
         """The outcome of a module of a task that was measured before."""
         return self._memory(task).recall_module(structural_hash)
 
-    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
+    def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
         """See `Measurer.measure`."""
-        answers = [self._recalled(batch) for batch in batches]
-        unknown = [_without(batch, known) for batch, known in zip(batches, answers, strict=True)]
-        measured = self._measurer.measure(unknown)
-        for batch, known, outcomes in zip(batches, answers, measured, strict=True):
+        asked: list[tuple[Batch, dict[Configuration, Outcome]]] = []
+
+        def unknown() -> Iterator[Batch]:
+            for batch in batches:
+                known = self._recalled(batch)
+                asked.append((batch, known))
+                yield _without(batch, known)
+
+        measured = self._measurer.measure(unknown())
+        for (batch, known), outcomes in zip(asked, measured, strict=True):
             if outcomes:
                 stored = self._stored(batch.task, outcomes)
                 known.update({outcome.proposed: outcome for outcome in stored})
-        return [
-            [known[c] for c in batch.configurations]
-            for batch, known in zip(batches, answers, strict=True)
-        ]
+        return [[known[c] for c in batch.configurations] for batch, known in asked]
 
     def _recalled(self, batch: Batch) -> dict[Configuration, Outcome]:
         memory = self._memory(batch.task)

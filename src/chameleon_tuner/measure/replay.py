@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -159,7 +159,7 @@ class ReplayMeasurer:
         if self._policy == "surrogate":
             _ = self._model
 
-    def measure(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
+    def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
         """See `Measurer.measure`; the incumbent makes no difference.
 
         Raises:
