@@ -226,7 +226,9 @@ def test_the_process_ends_with_the_same_code_and_line(
 def test_nothing_measured_is_another_code(
     tiny: str, tmp_path: Path, chameleon: Callable[..., Any]
 ) -> None:
-    done = chameleon("tune", tiny, "--out", "out", "--time-budget", "0.1s", "--quiet", cwd=tmp_path)
+    done = chameleon(
+        "tune", tiny, "--out", "out", "--time-budget", "0.001s", "--quiet", cwd=tmp_path
+    )
     assert done.returncode == 3
     assert done.stderr.startswith("error: nothing was measured: the budget ended before")
     assert done.stderr.count("\n") == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -183,20 +182,17 @@ def test_all_batches_are_built_before_any_is_run(measurer: LocalMeasurer, log: L
 def test_a_batch_may_be_made_while_those_before_it_are_built(
     measurer: LocalMeasurer, log: Log
 ) -> None:
-    built_before = []
+    first, built_before = range(10, 26, 2), []
 
     def making() -> Iterator[Batch]:
-        yield Batch(TASK, configurations(10, 20), math.inf)
-        patience = time.monotonic() + 10
-        while not log.of("compile") and time.monotonic() < patience:
-            time.sleep(0.01)
-        built_before.append(bool(log.of("compile")))
+        yield Batch(TASK, configurations(*first), math.inf)
+        built_before.append(len(log.of("compile")))
         yield Batch(OTHER, configurations(30), math.inf)
 
     mine, others = measurer.measure(making())
-    assert built_before == [True]
-    assert [o.proposed for o in [*mine, *others]] == configurations(10, 20, 30)
-    assert log.steps()[:3] == ["compile"] * 3
+    assert built_before[0] >= len(first) - 3  # one waits, two are with the workers
+    assert [o.proposed for o in [*mine, *others]] == configurations(*first, 30)
+    assert log.steps()[:9] == ["compile"] * 9
 
 
 def test_a_worker_learns_a_task_once(measurer: LocalMeasurer, pool: WorkerPool, log: Log) -> None:
