@@ -31,7 +31,7 @@ from chameleon_tuner.schedule import Budget, GradientScheduler
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Task
-from chameleon_tuner.tuner import BUILDS_A_CORE, MOST_BUILDS
+from chameleon_tuner.tuner import builds_together
 
 
 class Sleeper:
@@ -93,7 +93,7 @@ def main() -> None:
 def _seconds(tasks: list[Task], cores: int, budget: Budget, eager: bool) -> float:
     recipe, shared, clock = resolve_recipe("chameleon"), SharedRecords(), Stopwatch()
     searches = {task.key: task_search(task, recipe, 0, shared) for task in tasks}
-    together = min(BUILDS_A_CORE * cores, MOST_BUILDS)
+    together = builds_together(cores)
     scheduler = GradientScheduler(tasks, budget, recipe.batch, together=together)
     environment = {"PYTHONPATH": str(Path(__file__).parent)}
     with WorkerPool("many_cores:Sleeper", cores, environment) as pool:

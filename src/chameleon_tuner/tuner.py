@@ -118,6 +118,11 @@ class Options:
         return Budget(trials, time.monotonic() + left_secs, search_secs=search_secs)
 
 
+def builds_together(cores: int) -> int:
+    """Candidates that are built before any of them is run."""
+    return min(BUILDS_A_CORE * cores, MOST_BUILDS)
+
+
 def tune(
     model: Any, out: str | Path, *, progress: Progress | None = None, **options: Any
 ) -> Result:
@@ -191,7 +196,7 @@ def _search(
     shared = SharedRecords()
     searches = {task.key: task_search(task, recipe, options.seed, shared) for task in network.tasks}
     budget = options.budget(len(by_kernel(network.tasks)), clock)
-    together = min(BUILDS_A_CORE * network.threads, MOST_BUILDS)
+    together = builds_together(network.threads)
     scheduler = GradientScheduler(network.tasks, budget, recipe.batch, together=together)
     with RecordStore.open(out / RECORDS) as store:
         environment = record_environment(network, local.policy)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from chameleon_tuner.space import Configuration
+from chameleon_tuner.stopwatch import mean_secs
 from chameleon_tuner.tvm.alternatives import Winograd
 from chameleon_tuner.tvm.kernels import (
     Kernel,
@@ -20,6 +20,7 @@ from chameleon_tuner.tvm.kernels import (
     is_gpu,
     random_array,
     seed_of,
+    tensors_of,
     weights_of,
 )
 from chameleon_tuner.tvm.relaying import relaid
@@ -83,10 +84,8 @@ class JudgingWorker(KernelWorker):
         space = self._spaces[key]
         untuned = compile_untuned(space.module, space.target)
         inputs = _original_inputs(space, seed_of(key))
-        tensors = relaid(space.module, inputs, space.target)
-        begin = time.perf_counter()
-        untuned(*tensors)
-        secs = time.perf_counter() - begin
+        tensors = tensors_of(inputs, space.target)
+        secs = mean_secs(lambda: untuned(*tensors), 0.0)  # a single run
         expected = self._written(key, tensors)
         kernels = [self._finalist(*finalist) for finalist in finalists]
         self._final = _Final(key, finalists, untuned, secs, kernels, inputs, expected, [])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tvm
 from tvm.ir import IRModule
 from tvm.s_tir import dlight, meta_schedule
@@ -218,6 +219,12 @@ def random_array(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -
     if dtype in ("bool", "int8", "uint8"):
         return rng.integers(0, 2, shape).astype(dtype)
     return np.zeros(shape, dtype)
+
+
+def tensors_of(arrays: Sequence[npt.NDArray[Any]], target: Target) -> list[Any]:
+    """Copies of arrays on the device of a target."""
+    device = device_of(target)
+    return [tvm.runtime.tensor(array, device=device) for array in arrays]
 
 
 def seed_of(text: str) -> int:

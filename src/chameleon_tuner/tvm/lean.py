@@ -38,9 +38,9 @@ def unchecked(target: Target) -> tvm.transform.PassContext:
     """TVM's own lowering, of kernels that do not check their arguments.
 
     Shapes, strides, alignment and device of each: these checks are a third of a small kernel's
-    code, and 40 ms of compiling it. Who calls a kernel of a task with arguments that were made for
-    it does without; a library that is deployed does not, since a tensor of its user's that is
-    strided or not aligned would give wrong outputs.
+    code, and 25 ms of compiling it (`benchmarks/lowering.py`). Who calls a kernel of a task with
+    arguments that were made for it does without; a library that is deployed does not, since a
+    tensor of its user's that begins within its memory would give wrong outputs.
     """
     config = _UNCHECKED if target.kind.name == "llvm" else {}
     return tvm.transform.PassContext(opt_level=2, config=config)

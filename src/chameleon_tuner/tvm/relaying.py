@@ -11,7 +11,7 @@ from tvm import s_tir, tirx
 from tvm.ir import IRModule
 from tvm.target import Target
 
-from chameleon_tuner.tvm.kernels import device_of
+from chameleon_tuner.tvm.kernels import device_of, tensors_of
 from chameleon_tuner.tvm.lean import lean_lowering
 
 _PREPROC = "meta_schedule.layout_rewrite_preproc"
@@ -28,8 +28,7 @@ def relaid(scheduled: IRModule, arguments: Sequence[npt.NDArray[Any]], target: T
         arguments: in the task's layout.
         target: of the candidate.
     """
-    device = device_of(target)
-    tensors = [tvm.runtime.tensor(array, device=device) for array in arguments]
+    device, tensors = device_of(target), tensors_of(arguments, target)
     copies = {f"copy{number}": (number, copy) for number, copy in _copies(scheduled)}
     if not copies:
         return tensors
