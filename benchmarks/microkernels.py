@@ -15,7 +15,6 @@ from collections import Counter
 from pathlib import Path
 
 from chameleon_tuner.compare.runlog import read_log
-from chameleon_tuner.space import Configuration, DesignSpace, Tile
 from chameleon_tuner.space.plain import from_plain
 
 
@@ -26,21 +25,18 @@ def main() -> None:
     spaces = {task["name"]: from_plain(task["space"]) for task in tasks}
     for path in sorted((folder / "runs").glob("*.json")):
         log = read_log(path)
+        space = spaces[log.task]
         known = [trial for trial in log.trials if trial.configuration]
-        kernels = [_innermost(spaces[log.task], trial.configuration) for trial in known]
-        most = sum(count for _, count in Counter(kernels).most_common(2))
-        fastest = min(range(len(known)), key=lambda n: known[n].own_secs)
+        rows = space.rows([trial.configuration for trial in known])
+        counts = Counter(space.micro_kernels(rows).tolist())
+        most = sum(count for _, count in counts.most_common(2))
+        fastest = min(range(len(rows)), key=lambda n: known[n].own_secs)
+        sizes = space.innermost(rows[fastest : fastest + 1])[0]
         print(
             f"{log.task:12} {log.recipe:17} seed {log.seed}: {len(known)} trials of "
-            f"{len(set(kernels))}, {100 * most // len(known)}% of two; "
-            f"{known[fastest].own_secs * 1e6:,.0f} us with {kernels[fastest]}"
+            f"{len(counts)}, {100 * most // len(known)}% of two; "
+            f"{known[fastest].own_secs * 1e6:,.0f} us with {tuple(sizes[sizes > 0].tolist())}"
         )
-
-
-def _innermost(space: DesignSpace, configuration: Configuration) -> tuple[int, ...]:
-    knobs = space.sketches[configuration.sketch].knobs
-    pairs = zip(knobs, configuration.indices, strict=True)
-    return tuple(knob.value_at(index)[-1] for knob, index in pairs if isinstance(knob, Tile))
 
 
 if __name__ == "__main__":

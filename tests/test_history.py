@@ -102,3 +102,29 @@ def test_batches_make_no_difference(batches: list[list[tuple[tuple[int, int], fl
     everything = SPACE.sample(40, np.random.default_rng(0))
     np.testing.assert_array_equal(whole.visited(everything), parts.visited(everything))
     assert whole.best_secs == min(whole.seconds, default=math.inf)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stalled"),
+    [
+        ([], False),
+        ([2.0, 2.0], False),  # too few to say
+        ([2.0, 2.0, 3.0], True),
+        ([2.0, 3.0, 1.0], False),
+        ([2.0, 1.99, 3.0], True),  # within the resolution
+        ([2.0, 1.9, 3.0], False),
+        ([3.0, 1.9, 3.0, 2.0], True),
+        ([math.inf, math.inf, 2.0], False),
+        ([math.inf, math.inf, math.inf], False),
+    ],
+)
+def test_stalled_is_no_gain_in_the_last_two(seconds: list[float], stalled: bool) -> None:
+    history = History(SPACE)
+    every = [(a, b) for a in range(4) for b in range(3)]
+    history.extend(
+        [
+            outcome(where, secs, Status.OK if math.isfinite(secs) else Status.TIMEOUT)
+            for where, secs in zip(every, seconds, strict=False)
+        ]
+    )
+    assert history.stalled(2, 0.01) == stalled

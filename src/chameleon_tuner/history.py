@@ -74,3 +74,13 @@ class History:
         """Rows of the candidates that ran, fastest first: (m, 1 + width)."""
         order = np.argsort(self.seconds, kind="stable")
         return self.rows[order[np.isfinite(self.seconds[order])]]
+
+    def stalled(self, trials: int, resolution: float) -> bool:
+        """Whether the last so many trials brought no relative gain above `resolution`.
+
+        No, while there are no more than that, or where nothing ran before them.
+        """
+        if len(self) <= trials:
+            return False
+        before, best = self.seconds[: len(self) - trials].min(), self.seconds.min()
+        return bool(np.isfinite(before) and best > (1 - resolution) * before)

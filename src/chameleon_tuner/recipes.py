@@ -17,6 +17,7 @@ from chameleon_tuner.errors import UsageError
 from chameleon_tuner.explore.annealing import AnnealingExplorer
 from chameleon_tuner.explore.base import Explorer
 from chameleon_tuner.explore.descent import DescentExplorer
+from chameleon_tuner.explore.elites import ElitesExplorer
 from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer, EvolutionConfig
 from chameleon_tuner.explore.mixed import MixedExplorer
 from chameleon_tuner.explore.random import RandomExplorer
@@ -26,6 +27,7 @@ from chameleon_tuner.loop import TaskSearch
 from chameleon_tuner.names import hint
 from chameleon_tuner.sample.adaptive import AdaptiveSampler
 from chameleon_tuner.sample.base import Sampler
+from chameleon_tuner.sample.curiosity import Curiosity
 from chameleon_tuner.sample.diverse import DiverseSampler
 from chameleon_tuner.sample.greedy import GreedySampler
 from chameleon_tuner.sample.opening import AfterOpening
@@ -81,11 +83,12 @@ def _mixed() -> Explorer:
 
 def _islands(shared: SharedRecords) -> Explorer:
     islands = EvolutionaryExplorer(EvolutionConfig(islands=True))
-    return WithTwins(MixedExplorer([islands, DescentExplorer()]), shared)
+    return WithTwins(MixedExplorer([islands, DescentExplorer(), ElitesExplorer()]), shared)
 
 
-def _spread_over_sketches() -> Sampler:
-    return SpreadSampler(of_each=0.125)
+def _curious() -> Sampler:
+    """With beta 1 the candidates from outside come too late (docs/evaluation.md)."""
+    return SpreadSampler(beta=2.0, of_each=0.125, curiosity=Curiosity())
 
 
 def _ppo() -> Explorer:
@@ -108,6 +111,7 @@ def _unshared(explorer: Callable[[], Explorer]) -> Callable[[SharedRecords], Exp
 EXPLORERS: Mapping[str, Callable[[], Explorer]] = {
     "annealing": AnnealingExplorer,
     "descent": DescentExplorer,
+    "elites": ElitesExplorer,
     "evolutionary": EvolutionaryExplorer,
     "mixed": _mixed,
     "ppo": _ppo,
@@ -126,7 +130,7 @@ SAMPLERS: Mapping[str, Callable[[], Sampler]] = {
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("chameleon", _islands, _spread_over_sketches, _informed, batch=16),
+        Recipe("chameleon", _islands, _curious, _informed, batch=16),
         Recipe(
             "chameleon-cold", _unshared(EXPLORERS["mixed"]), SAMPLERS["spread"], _cold, batch=16
         ),

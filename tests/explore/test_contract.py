@@ -9,6 +9,7 @@ from chameleon_tuner.cost.shared import SharedRecords
 from chameleon_tuner.explore.annealing import AnnealingConfig, AnnealingExplorer
 from chameleon_tuner.explore.base import Explorer
 from chameleon_tuner.explore.descent import DescentExplorer
+from chameleon_tuner.explore.elites import ElitesExplorer
 from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer, EvolutionConfig
 from chameleon_tuner.explore.mixed import MixedExplorer
 from chameleon_tuner.explore.ppo import PAPER, TUNED, PPOExplorer
@@ -53,6 +54,12 @@ class TestDescent(ExplorerContract):
     @pytest.fixture
     def factory(self) -> Factory:
         return DescentExplorer
+
+
+class TestElites(ExplorerContract):
+    @pytest.fixture
+    def factory(self) -> Factory:
+        return ElitesExplorer
 
 
 class TestMixed(ExplorerContract):

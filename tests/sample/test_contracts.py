@@ -5,6 +5,7 @@ import pytest
 from chameleon_tuner.sample.adaptive import AdaptiveSampler
 from chameleon_tuner.sample.base import Sampler
 from chameleon_tuner.sample.clusters import RatioKnee
+from chameleon_tuner.sample.curiosity import Curiosity
 from chameleon_tuner.sample.diverse import DiverseSampler
 from chameleon_tuner.sample.greedy import GreedySampler
 from chameleon_tuner.sample.spread import SpreadSampler
@@ -40,6 +41,14 @@ class TestSpread(SamplerContract):
     @pytest.fixture
     def sampler(self) -> Sampler:
         return SpreadSampler()
+
+
+class TestSpreadAsInTheRecipe(SamplerContract):
+    """But curious from the first trial that gains nothing."""
+
+    @pytest.fixture
+    def sampler(self) -> Sampler:
+        return SpreadSampler(beta=2.0, of_each=0.125, curiosity=Curiosity(patience=1))
 
 
 class TestTakeAll(SamplerContract):

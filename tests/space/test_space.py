@@ -296,6 +296,26 @@ def test_slots_hold_knobs_of_one_kind(space: DesignSpace) -> None:
     assert all(len(kinds) == 1 for kinds in slots.values())
 
 
+@given(space=SPACES, seed=SEEDS)
+def test_micro_kernels_are_the_innermost_sizes_of_all_tiles(space: DesignSpace, seed: int) -> None:
+    """Of equal sizes in equal slots, and of nothing else: 20 rows by pairs, against one by one."""
+    rows = space.sample(20, np.random.default_rng(seed))
+
+    def sizes(configuration: Configuration) -> dict[int, int]:
+        sketch = configuration.sketch
+        knobs = zip(space.sketches[sketch].knobs, space.alignment[sketch], strict=True)
+        return {
+            slot: knob.value_at(index)[-1]
+            for (knob, slot), index in zip(knobs, configuration.indices, strict=True)
+            if isinstance(knob, Tile)
+        }
+
+    known = [sizes(one) for one in space.configurations(rows)]
+    found = space.micro_kernels(rows)
+    same = [[one == other for other in known] for one in known]
+    assert ((found[:, None] == found) == np.array(same)).all()
+
+
 def test_a_space_without_knobs_has_one_point() -> None:
     space, rng = DesignSpace((Sketch(()),)), np.random.default_rng(0)
     rows = space.sample(3, rng)

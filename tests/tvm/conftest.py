@@ -44,6 +44,13 @@ def _dense() -> IRModule:
     return _module(data, weight, topi.nn.dense(data, weight), weights=(1,))
 
 
+def _two_layers() -> IRModule:
+    """Two weights that a schedule may lay out anew."""
+    data, first, second = _input("data", 16, 32), _input("first", 48, 32), _input("second", 64, 48)
+    output = topi.nn.dense(topi.nn.dense(data, first), second)
+    return _module(data, first, second, output, weights=(1, 2))
+
+
 def _dense_int8() -> IRModule:
     data = _input("data", 16, 64, dtype="uint8")
     weight = _input("weight", 64, 64, dtype="int8")
@@ -113,6 +120,7 @@ KERNELS = {
     "conv2d": _conv2d,
     "depthwise": _depthwise,
     "dense": _dense,
+    "two_layers": _two_layers,
     "dense_int8": _dense_int8,
     "dense_float16": _dense_float16,
     "matmul_of_primes": _matmul_of_primes,

@@ -143,6 +143,20 @@ def test_an_untuned_kernel_that_is_not_much_slower_is_run_again(
     assert (max(worker.judge()[0].samples) < 1) == again
 
 
+def test_of_two_weights_each_is_laid_out_as_its_own(worker: JudgingWorker) -> None:
+    configurations = some(worker, "two_layers", 8)
+    shapes = [worker_shapes(worker, c, "two_layers") for c in configurations]
+    both = [
+        configuration
+        for configuration, (_, first, second, _) in zip(configurations, shapes, strict=True)
+        if first[0] != (48, 32) and second[0] != (64, 48)
+    ]
+    assert len(both) > 1
+    judged = judged_by(worker, "two_layers", [("two_layers", c) for c in both])
+    assert [kernel.message for kernel in judged] == [""] * len(judged)
+    assert max(kernel.error for kernel in judged) < 1e-5
+
+
 def test_a_kernel_is_not_run_on_arguments_of_other_shapes(
     worker: JudgingWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,8 +172,10 @@ def test_a_kernel_is_not_run_on_arguments_of_other_shapes(
     assert math.isnan(judged.error)
 
 
-def worker_shapes(worker: JudgingWorker, configuration: Configuration) -> list[Any]:
-    return argument_shapes(worker._spaces["conv2d"].replay(configuration).schedule.mod)
+def worker_shapes(
+    worker: JudgingWorker, configuration: Configuration, name: str = "conv2d"
+) -> list[Any]:
+    return argument_shapes(worker._spaces[name].replay(configuration).schedule.mod)
 
 
 def tensors(arguments: list[Any]) -> list[Any]:

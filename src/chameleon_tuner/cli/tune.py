@@ -20,7 +20,7 @@ from chameleon_tuner.cli.options import parse_shapes, shape_option, target_optio
 # test compares.
 EFFORTS = "quick, standard or full: 64, 192 or 768 trials a task on average"
 RECIPES = "chameleon, chameleon-cold, chameleon-paper, autotvm, evolutionary, random"
-EXPLORERS = "annealing, descent, evolutionary, mixed, ppo, ppo-paper, random"
+EXPLORERS = "annealing, descent, elites, evolutionary, mixed, ppo, ppo-paper, random"
 SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
 
 

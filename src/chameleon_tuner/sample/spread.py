@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from chameleon_tuner.explore.base import Candidates
 from chameleon_tuner.history import History
+from chameleon_tuner.sample.curiosity import Curiosity, untried
 from chameleon_tuner.sample.geometry import FloatArray, squared_distances, standardised
 from chameleon_tuner.sample.picks import by_score, completed, fresh, random_share
 from chameleon_tuner.space import IntArray
@@ -36,6 +37,9 @@ class SpreadSampler:
     """Random share of the batch, as in AutoTVM."""
     of_each: float = 0.0
     """Least share of the batch for each sketch that has candidates; see `EvolutionConfig`."""
+    curiosity: Curiosity | None = None
+    """Whether untried micro-kernels have a share where a search has stalled. They are picked first,
+    and the others as if they had not been."""
 
     def select(
         self, candidates: Candidates, history: History, plan: int, rng: np.random.Generator
@@ -43,12 +47,40 @@ class SpreadSampler:
         """See `Sampler.select`."""
         usable = fresh(candidates, history)
         bounds = usable.scores + self.beta * usable.uncertainty
-        best = usable.take(leaders(bounds, usable.rows[:, 0], self.most))
         picks = plan - random_share(plan, self.epsilon, rng)
+        strangers = self._strangers(usable, bounds, history, picks, rng)
+        least = np.full(len(history.space.sketches), int(self.of_each * plan))
+        least -= np.bincount(usable.rows[strangers, 0], minlength=len(least))
+        rest = np.delete(np.arange(len(usable)), strangers)
+        best = rest[leaders(bounds[rest], usable.rows[rest, 0], self.most)]
+        others = self._picks(usable.take(best), history, picks - len(strangers), least)
+        chosen = np.concatenate([strangers, best[others]])
+        return completed(usable.rows[chosen], history, plan, rng)
+
+    def _strangers(
+        self,
+        usable: Candidates,
+        bounds: FloatArray,
+        history: History,
+        picks: int,
+        rng: np.random.Generator,
+    ) -> npt.NDArray[np.int64]:
+        """Positions of what curiosity picks, (<= picks,)."""
+        count = self.curiosity.picks(history, picks, rng) if self.curiosity else 0
+        if not count:
+            return np.zeros(0, dtype=np.int64)
+        new = untried(usable, history, bounds)[: self.most]
+        return new[self._picks(usable.take(new), history, count)]
+
+    def _picks(
+        self,
+        best: Candidates,
+        history: History,
+        count: int,
+        least: npt.NDArray[np.integer] | int = 0,
+    ) -> npt.NDArray[np.int64]:
         alike = correlations(history.space.encode(best.rows), self.reach)
-        least = int(self.of_each * plan)
-        chosen = conditioned_picks(best, alike, picks, self.beta, self.noise, least)
-        return completed(best.rows[chosen], history, plan, rng)
+        return conditioned_picks(best, alike, count, self.beta, self.noise, least)
 
 
 def correlations(features: npt.NDArray[np.floating], reach: float) -> FloatArray:
@@ -84,7 +116,7 @@ def conditioned_picks(
     count: int,
     beta: float,
     noise: float,
-    least: int = 0,
+    least: npt.NDArray[np.integer] | int = 0,
 ) -> npt.NDArray[np.int64]:
     """Greedy picks by upper confidence bound, each conditioned on those before: (<= count,).
 
@@ -96,10 +128,11 @@ def conditioned_picks(
         count: how many to pick.
         beta: weight of the standard deviation.
         noise: variance of a measurement over that of a prediction.
-        least: so many are of each sketch that has as many; the last picks see to it.
+        least: so many are of each sketch that has as many, (sketches,) or the same for all; the
+            last picks see to it.
     """
     sketches = candidates.rows[:, 0]
-    missing = np.minimum(np.bincount(sketches), least)
+    missing = np.clip(least, 0, np.bincount(sketches, minlength=np.size(least)))
     std = np.where(candidates.uncertainty > 0, candidates.uncertainty, 1e-6)
     means, variance = candidates.scores.copy(), std**2
     limit = min(count, len(means))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from chameleon_tuner.space.configuration import Configuration
 from chameleon_tuner.space.encoding import Encoder
-from chameleon_tuner.space.knob import INWARD, OUTWARD, IntArray
+from chameleon_tuner.space.knob import INWARD, OUTWARD, IntArray, Tile
 from chameleon_tuner.space.sketch import Sketch, align
 
 # Any constant would do; it has to be the same in every process.
@@ -195,6 +195,28 @@ class DesignSpace:
         """Pairs of knob numbers that stand for the same decision in two sketches."""
         places = {slot: number for number, slot in enumerate(self.alignment[new])}
         return [(n, places[slot]) for n, slot in enumerate(self.alignment[old]) if slot in places]
+
+    # -- micro-kernels
+
+    def innermost(self, rows: IntArray) -> IntArray:
+        """The innermost size of every tile by its slot, 0 where there is none: (n, slots)."""
+        slots = 1 + max((slot for own in self.alignment for slot in own), default=-1)
+        sizes = np.zeros((len(rows), slots), dtype=np.int32)
+        for number, sketch in enumerate(self.sketches):
+            mine = np.flatnonzero(rows[:, 0] == number)
+            for column, slot in enumerate(self.alignment[number]):
+                knob = sketch.knobs[column]
+                if isinstance(knob, Tile):
+                    sizes[mine, slot] = knob.factors[rows[mine, 1 + column], -1]
+        return sizes
+
+    def micro_kernels(self, rows: IntArray) -> npt.NDArray[np.uint64]:
+        """A number for the micro-kernel of every row, (n,), the same in every process.
+
+        Rows with one micro-kernel agree in the innermost sizes of all tiles: in what is unrolled,
+        vectorised and held in registers.
+        """
+        return self.keys(self.innermost(rows))
 
     # -- encoding
 
