@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from chameleon_tuner.explore.elites import ElitesConfig, ElitesExplorer
 from chameleon_tuner.explore.evolutionary import EvolutionaryExplorer
-from chameleon_tuner.explore.niches import first_of_each
 from chameleon_tuner.explore.pool import ENOUGH
 from chameleon_tuner.history import History
 from chameleon_tuner.space import Choice, DesignSpace, Sketch, Tile
+from chameleon_tuner.space.distinct import first_of_each
 from chameleon_tuner.testing.landscapes import Bowl, Oracle, conv2d_space, measure
 
 SPACE = conv2d_space()

@@ -89,11 +89,13 @@ def test_what_curiosity_picks_counts_for_its_sketch() -> None:
 
 
 def test_more_than_a_sketch_needs_takes_nothing_from_others() -> None:
-    some = candidates()
+    rows = candidates().rows
+    some = Candidates(rows, -9.0 * rows[:, 0], np.full(len(rows), 0.05))
     alike = np.eye(len(some))
-    picks = conditioned_picks(some, alike, 6, 1.0, 0.1, least=np.array([-3, 2]))
-    assert np.bincount(some.rows[picks, 0], minlength=2)[1] >= 2
-    assert len(set(picks.tolist())) == 6
+    for count, expected in ((6, [4, 2]), (2, [0, 2])):
+        picks = conditioned_picks(some, alike, count, 1.0, 0.1, least=np.array([-3, 2]))
+        assert np.bincount(some.rows[picks, 0]).tolist() == expected
+        assert len(set(picks.tolist())) == count
 
 
 def test_chance_and_curiosity_together_are_no_more_than_a_batch() -> None:

@@ -13,6 +13,7 @@ from chameleon_tuner.cost.base import Surrogate
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Outcome
 from chameleon_tuner.space import DesignSpace, IntArray
+from chameleon_tuner.space.distinct import first_of_each
 
 
 @dataclass(frozen=True)
@@ -67,5 +68,4 @@ def union(space: DesignSpace, parts: Sequence[Candidates]) -> Candidates:
         np.concatenate([part.uncertainty for part in parts]),
         sum(part.steps for part in parts),
     )
-    _, first = np.unique(space.keys(together.rows), return_index=True)
-    return together.take(np.sort(first))
+    return together.take(first_of_each(space.keys(together.rows)))

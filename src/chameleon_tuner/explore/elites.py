@@ -15,11 +15,11 @@ import numpy as np
 from chameleon_tuner.cost.base import Surrogate
 from chameleon_tuner.explore.base import Candidates
 from chameleon_tuner.explore.moves import random_moves
-from chameleon_tuner.explore.niches import first_of_each
 from chameleon_tuner.explore.pool import ENOUGH, unscored
 from chameleon_tuner.history import History
 from chameleon_tuner.measure.outcome import Outcome
 from chameleon_tuner.space import DesignSpace, IntArray
+from chameleon_tuner.space.distinct import first_of_each
 
 
 @dataclass(frozen=True)

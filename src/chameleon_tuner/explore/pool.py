@@ -11,6 +11,7 @@ from chameleon_tuner.cost.base import FloatArray, Surrogate
 from chameleon_tuner.explore.base import Candidates, union
 from chameleon_tuner.history import History
 from chameleon_tuner.space import DesignSpace, IntArray
+from chameleon_tuner.space.distinct import first_of_each
 
 KEEP = 512
 """Candidates a search hands on: AutoTVM keeps a plan of 64, times a diversity factor of up to 8
@@ -69,8 +70,7 @@ class Pool:
 
     def _merge(self, rows: IntArray, mean: FloatArray, std: FloatArray) -> None:
         keys = np.concatenate([self._keys, self.space.keys(rows)])
-        _, first = np.unique(keys, return_index=True)
-        first.sort()
+        first = np.flatnonzero(first_of_each(keys))
         scores = np.concatenate([self.scores, mean])
         kept = first[np.argsort(-scores[first], kind="stable")][: self._limit]
         self.rows = np.concatenate([self.rows, rows])[kept]

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon_tuner.explore.base import Candidates
-from chameleon_tuner.explore.niches import first_of_each
 from chameleon_tuner.history import History
-from chameleon_tuner.sample.picks import random_share
+from chameleon_tuner.sample.picks import by_score, random_share
+from chameleon_tuner.space.distinct import first_of_each
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def untried(
     One that failed was tried.
     """
     space = history.space
-    ranked = np.argsort(-bounds, kind="stable")
+    ranked = by_score(bounds)
     niches = space.micro_kernels(candidates.rows[ranked])
     new = ~np.isin(niches, space.micro_kernels(history.rows))
     return ranked[new & first_of_each(niches)]

@@ -9,6 +9,7 @@ from chameleon_tuner.explore.base import Candidates
 from chameleon_tuner.explore.pool import unvisited
 from chameleon_tuner.history import History
 from chameleon_tuner.space import IntArray
+from chameleon_tuner.space.distinct import first_of_each
 
 
 def fresh(candidates: Candidates, history: History) -> Candidates:
@@ -18,9 +19,7 @@ def fresh(candidates: Candidates, history: History) -> Candidates:
     do not rely on it.
     """
     rows = history.space.canonical(candidates.rows)
-    first = np.zeros(len(rows), dtype=bool)
-    first[np.unique(history.space.keys(rows), return_index=True)[1]] = True
-    kept = np.flatnonzero(first & ~history.visited(rows))
+    kept = np.flatnonzero(first_of_each(history.space.keys(rows)) & ~history.visited(rows))
     taken = candidates.take(kept)
     return Candidates(rows[kept], taken.scores, taken.uncertainty, taken.steps)
 

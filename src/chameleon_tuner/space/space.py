@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon_tuner.space.configuration import Configuration
+from chameleon_tuner.space.distinct import first_of_each
 from chameleon_tuner.space.encoding import Encoder
 from chameleon_tuner.space.knob import INWARD, OUTWARD, IntArray, Tile
 from chameleon_tuner.space.sketch import Sketch, align
@@ -83,8 +84,8 @@ class DesignSpace:
 
     def unique(self, rows: IntArray) -> IntArray:
         """The rows without repeats, in order of first appearance."""
-        _, first = np.unique(self.keys(rows), return_index=True)
-        return rows[np.sort(first)]
+        kept: IntArray = rows[first_of_each(self.keys(rows))]
+        return kept
 
     # -- sampling
 
