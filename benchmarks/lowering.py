@@ -1,16 +1,16 @@
 """What each way of lowering costs to compile, and what its kernels are worth.
 
-    python benchmarks/lowering.py [resnet18-6 vgg16-2 alexnet-1]
+    python benchmarks/lowering.py [resnet18-6 vgg16-2 alexnet-1] [--recorded RECORDING.jsonl.gz]
 
-For each layer of the paper that is named, 12 of the fastest recorded configurations and 14 random
-ones are compiled in every way, and the kernels timed in turns, on all cores.
+For each layer of the paper that is named, 12 of the fastest configurations that a comparison
+measured and 14 random ones are compiled in every way, and the kernels timed in turns, on all cores.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +42,9 @@ def ways() -> dict[str, Callable[[Any], Any]]:
 
     return {
         "TVM's own": lambda target: tvm.transform.PassContext(opt_level=2),
+        "without eliminating common subexpressions": lambda target: tvm.transform.PassContext(
+            opt_level=2, config={"tirx.disable_cse_tir": True}
+        ),
         "lean": lean_lowering,
         "lean, unchecked": functools.partial(lean_lowering, checked=False),
         "not simplified after unrolling": unsimplified,
@@ -50,13 +53,19 @@ def ways() -> dict[str, Callable[[Any], Any]]:
 
 def main() -> None:
     """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("layers", nargs="*", default=LAYERS)
+    parser.add_argument("--recorded", type=Path, default=RECORDED)
+    asked = parser.parse_args()
     os.environ.update(thread_environment(usable_cores()))
     tasks = {task.name: task for task in tasks_of("paper-layers")}
     fastest = {
         recording.task.name: sorted(recording.outcomes, key=lambda outcome: outcome.seconds)
-        for recording in read_recordings([RECORDED])
+        for recording in read_recordings([asked.recorded])
     }
-    for name in sys.argv[1:] or LAYERS:
+    for name in asked.layers:
+        if name not in fastest:
+            parser.error(f"{name} is not in {asked.recorded}; it has {', '.join(fastest)}")
         good = [outcome.configuration for outcome in fastest[name][: 5 * GOOD : 5]]
         space = tasks[name].space
         some = space.sample(RANDOM, np.random.default_rng(1))

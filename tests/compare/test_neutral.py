@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -34,7 +35,15 @@ from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.lock import MachineLock
 from chameleon_tuner.measure.outcome import Failed, Status
 from chameleon_tuner.measure.pool import WorkerPool
-from chameleon_tuner.space import Choice, Configuration, DesignSpace, ForeignTrace, Sketch
+from chameleon_tuner.space import (
+    Choice,
+    Configuration,
+    Deployed,
+    DesignSpace,
+    ForeignTrace,
+    LoweredByTVM,
+    Sketch,
+)
 from chameleon_tuner.task import Task
 from chameleon_tuner.tvm.traces import TracedSpace
 from chameleon_tuner.tvm.worker import Contestant, KernelWorker
@@ -149,6 +158,22 @@ def test_a_session_is_kept_until_somebody_joins(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["toy.json"]
 
 
+def test_a_session_tells_who_lowered_a_kernel(tmp_path: Path) -> None:
+    [mine] = numbered(1)
+    kernels = {mine: (1.0,), LoweredByTVM(mine): (2.0,), ForeignTrace("trace"): (3.0,)}
+    assert timed(tmp_path, TASK, list(kernels), lambda some: kernels) == kernels
+    assert timed(tmp_path, TASK, list(kernels), lambda some: {}) == kernels
+
+
+def test_a_session_from_before_lowerings_were_told_apart_is_of_tvms(tmp_path: Path) -> None:
+    [mine] = numbered(1)
+    old = {"task": TASK.key, "samples": [[mine.to_json(), [2.0]]]}
+    (tmp_path / "toy.json").write_text(json.dumps(old))
+    theirs = LoweredByTVM(mine)
+    assert timed(tmp_path, TASK, [theirs], lambda some: {}) == {theirs: (2.0,)}
+    assert session(tmp_path, [1]) == (True, [1000.0])
+
+
 def test_another_task_of_that_name_is_timed_itself(tmp_path: Path) -> None:
     assert session(tmp_path, [1])[0]
     assert session(tmp_path, [1], replace(TASK, key="another key"))[0]
@@ -186,11 +211,11 @@ HERE = {"kind": "llvm", "num-cores": 2}
 class Deadly(KernelWorker):
     """Dies of the candidate whose indices are in its environment."""
 
-    def _contestant(self, key: str, configuration: Configuration | ForeignTrace) -> Contestant:
-        assert isinstance(configuration, Configuration)
-        if str(configuration.indices) == os.environ["DEADLY"]:
+    def _contestant(self, key: str, deployed: Deployed) -> Contestant:
+        assert isinstance(deployed, Configuration)
+        if str(deployed.indices) == os.environ["DEADLY"]:
             os._exit(3)
-        return super()._contestant(key, configuration)
+        return super()._contestant(key, deployed)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from chameleon_tuner.compare.results import curve_of, incumbents_of
 from chameleon_tuner.compare.runlog import Batch, RunLog, Trial, read_log, write_log
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.measure.outcome import Status
-from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.space import Configuration, ForeignTrace, LoweredByTVM
 from chameleon_tuner.writing import strict_json
 
 
@@ -106,6 +106,15 @@ def test_a_kernel_without_a_configuration_is_known_by_its_trace() -> None:
     assert incumbents_of([log]) == {"conv": [trace]}
     assert curve_of(log, {trace: 7.0}).final_us == 7.0
     assert math.isinf(curve_of(log, {}).final_us)
+
+
+@pytest.mark.parametrize("recipe", ["metaschedule", "metaschedule:6"])
+def test_what_metaschedule_finds_is_lowered_as_tvm_does_it(recipe: str) -> None:
+    theirs = replace(LOG, recipe=recipe)
+    kernels = [LoweredByTVM(at(number)) for number in (0, 2, 4)]
+    assert incumbents_of([theirs]) == {"conv": kernels}
+    assert incumbents_of([LOG, theirs]) == {"conv": [at(0), at(2), at(4), *kernels]}
+    assert curve_of(theirs, {at(4): 1.0, kernels[-1]: 7.0}).final_us == 7.0
 
 
 def test_what_ended_after_the_budget_does_not_count() -> None:

@@ -19,7 +19,12 @@ from tvm.ir import IRModule
 from chameleon_tuner.space import Configuration
 from chameleon_tuner.tvm import judging
 from chameleon_tuner.tvm.judging import JudgingWorker, difference
-from chameleon_tuner.tvm.kernels import argument_shapes, compile_by_tvm, compile_candidate
+from chameleon_tuner.tvm.kernels import (
+    argument_shapes,
+    compile_by_tvm,
+    compile_candidate,
+    compile_deployed,
+)
 from chameleon_tuner.tvm.traces import TracedSpace
 from chameleon_tuner.tvm.worker import Contestant, Judged
 
@@ -229,6 +234,6 @@ def test_candidates_do_not_check_their_arguments(worker: JudgingWorker) -> None:
     scheduled = space.replay(configuration).schedule.mod
     texts = [
         build(scheduled, space.target)._executable.mod.inspect_source("ll")
-        for build in (compile_candidate, compile_by_tvm)
+        for build in (compile_candidate, compile_deployed, compile_by_tvm)
     ]
-    assert ["byte_offset" in text for text in texts] == [False, True]
+    assert ["byte_offset" in text for text in texts] == [False, True, True]

@@ -15,13 +15,15 @@ import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without
 
 # isort: split
 
+import tvm
 from tvm.target import Target
 
 from chameleon_tuner.measure.outcome import RejectedError
 from chameleon_tuner.measure.timing import TimingPolicy
-from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.space import Configuration, ForeignTrace, LoweredByTVM
 from chameleon_tuner.tvm.kernels import (
     Arguments,
+    Kernel,
     argument_shapes,
     compile_candidate,
     device_of,
@@ -208,6 +210,25 @@ def test_a_trace_of_another_tuner_is_timed_too(worker: KernelWorker) -> None:
     assert len(mine.samples) == len(theirs.samples) == 3
     assert not broken.samples
     assert broken.message
+
+
+def test_kernels_are_timed_as_their_tuners_deploy_them(
+    worker: KernelWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts = []
+
+    def spied(self: Kernel, *arguments: Any) -> None:
+        config = tvm.transform.PassContext.current().config
+        contexts.append((bool(config.get("tirx.disable_cse_tir")), "tirx.disable_assert" in config))
+        made(self, *arguments)
+
+    made = Kernel.__init__
+    monkeypatch.setattr(Kernel, "__init__", spied)
+    (first,) = some(worker, "conv2d", 1)
+    trace = foreign(worker._spaces["conv2d"].replay(first).schedule)
+    timed = worker.time("conv2d", [first, LoweredByTVM(first), trace], 1, 0.001)
+    assert [len(kernel.samples) for kernel in timed] == [1, 1, 1]
+    assert contexts == [(True, False), (False, False), (False, False)]
 
 
 # -- inputs and outputs

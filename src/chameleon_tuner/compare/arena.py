@@ -18,11 +18,12 @@ from chameleon_tuner.compare.neutral import (
     timed,
 )
 from chameleon_tuner.compare.processes import run_process
-from chameleon_tuner.compare.runlog import Kernel, RunLog
+from chameleon_tuner.compare.runlog import RunLog
 from chameleon_tuner.compare.suites import tasks_of
 from chameleon_tuner.machine import cpu_name, thread_environment, usable_cores
 from chameleon_tuner.measure.local import LocalMeasurer
 from chameleon_tuner.measure.pool import WorkerPool
+from chameleon_tuner.space import Deployed
 from chameleon_tuner.task import Task
 
 HANDLER = "chameleon_tuner.tvm.worker:KernelWorker"
@@ -40,8 +41,8 @@ class Arena(Protocol):
         ...
 
     def time(
-        self, folder: Folder, wanted: Mapping[str, Sequence[Kernel]]
-    ) -> Iterator[tuple[str, Mapping[Kernel, float]]]:
+        self, folder: Folder, wanted: Mapping[str, Sequence[Deployed]]
+    ) -> Iterator[tuple[str, Mapping[Deployed, float]]]:
         """Neutral microseconds of configurations, a task at a time: by the task's name."""
         ...
 
@@ -78,8 +79,8 @@ class MachineArena:
                 yield run, run_process(assignment, messages)
 
     def time(
-        self, folder: Folder, wanted: Mapping[str, Sequence[Kernel]]
-    ) -> Iterator[tuple[str, Mapping[Kernel, float]]]:
+        self, folder: Folder, wanted: Mapping[str, Sequence[Deployed]]
+    ) -> Iterator[tuple[str, Mapping[Deployed, float]]]:
         """See `Arena.time`; timed together, unless a former session has all of them."""
         tasks = {task.name: task for task in folder.tasks()}
         with WorkerPool(self._handler, 1, thread_environment(self._threads)) as pool:
@@ -88,8 +89,8 @@ class MachineArena:
                 task = tasks[name]
 
                 def measure(
-                    distinct: Sequence[Kernel], task: Task = task
-                ) -> Mapping[Kernel, tuple[float, ...]]:
+                    distinct: Sequence[Deployed], task: Task = task
+                ) -> Mapping[Deployed, tuple[float, ...]]:
                     return neutral_samples(timer, task, distinct)
 
                 samples = timed(folder.path / "neutral", task, configurations, measure)
@@ -104,7 +105,8 @@ class MachineArena:
             "machine": f"{cpu_name()}, {self._threads} cores",
             "seconds": "wall-clock of each run, from the start of its process",
             "neutral timer": f"median of {ROUNDS} interleaved rounds of {ROUND_SECS} s; its "
-            f"interquartile range is {middle} of that, in the middle of the tasks",
+            f"interquartile range is {middle} of that, in the middle of the tasks; each kernel is "
+            "lowered as its tuner deploys it",
         }
 
     def _assignment(self, run: Run, task: Task, folder: Folder, scratch: str) -> Assignment:

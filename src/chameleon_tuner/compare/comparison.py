@@ -18,12 +18,13 @@ from chameleon_tuner.compare.merit import Merit, figures_of_merit
 from chameleon_tuner.compare.recording import Recording, recording_of, write_recordings
 from chameleon_tuner.compare.replayed import ReplayArena, digest_of
 from chameleon_tuner.compare.results import curve_of, incumbents_of
-from chameleon_tuner.compare.runlog import Kernel, RunLog
+from chameleon_tuner.compare.runlog import RunLog
 from chameleon_tuner.compare.suites import PAPER_SUITES, check_suite, chosen, target_of, tasks_of
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.finish import versions
 from chameleon_tuner.machine import cpu_name, usable_cores
 from chameleon_tuner.schedule import parse_duration
+from chameleon_tuner.space import Deployed
 from chameleon_tuner.task import Task
 from chameleon_tuner.writing import strict_json
 from chameleon_tuner.zoo import NETWORKS
@@ -242,7 +243,7 @@ def _check_budget(run: Run, log: RunLog) -> None:
 
 def _neutral(
     arena: Arena, folder: Folder, logs: Sequence[RunLog], watcher: Watcher
-) -> dict[str, Mapping[Kernel, float]]:
+) -> dict[str, Mapping[Deployed, float]]:
     wanted = incumbents_of(logs)
     watcher.timing({task: len(kernels) for task, kernels in wanted.items()})
     return dict(arena.time(folder, wanted))

@@ -71,6 +71,11 @@ def known_recipes() -> tuple[str, ...]:
     return (*RECIPES, PAPERS_2X2, METASCHEDULE)
 
 
+def is_metaschedule(label: str) -> bool:
+    """Whether a contestant of that label is TVM's own tuner."""
+    return label.partition(":")[0] == METASCHEDULE
+
+
 def _contestant(label: str) -> Contestant:
     recipe, separator, trials = label.partition(":")
     if recipe != METASCHEDULE:

@@ -1,8 +1,10 @@
 """The neutral timer: what every tuner's candidates for a task take, by one and the same clock.
 
 Tuners time in ways of their own, at moments of their own. Here all their candidates take turns in
-one process, so that a machine that slows down slows all of them down. Figures compare only within
-such a session: a file holds one, and more candidates make another.
+one process, so that a machine that slows down slows all of them down. Each is lowered as its tuner
+deploys it: TVM's elimination of common subexpressions, which MetaSchedule has and this project has
+not, makes some kernels three times as slow (docs/evaluation.md). Figures compare only within such a
+session: a file holds one, and more candidates make another.
 """
 
 from __future__ import annotations
@@ -16,10 +18,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from chameleon_tuner.compare.runlog import Kernel
 from chameleon_tuner.errors import MeasurementError
 from chameleon_tuner.measure.outcome import Failed
-from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.space import Configuration, Deployed, ForeignTrace, LoweredByTVM
 from chameleon_tuner.task import Task
 from chameleon_tuner.writing import write_whole
 
@@ -27,10 +28,13 @@ ROUNDS, ROUND_SECS = 11, 0.05
 """Many and short: a machine of others is slow for seconds at a time. With 5 of 0.1 s the finals of
 three searches on a Zen 3 were at 0.91 of three others' that seven rounds, later, had at 1.07."""
 
+_LEAN = "lean"
+"""This project's lowering. What does not say so was lowered by TVM: so was everything once."""
+
 Samples = tuple[float, ...]
 """Seconds of one run, in every round; empty for a candidate that fails."""
 
-Measure = Callable[[Sequence[Kernel]], Mapping[Kernel, Samples]]
+Measure = Callable[[Sequence[Deployed]], Mapping[Deployed, Samples]]
 """Times distinct candidates of a task together."""
 
 
@@ -47,7 +51,7 @@ class Timer(Protocol):
     """Times candidates together; see `LocalMeasurer.time`."""
 
     def time(
-        self, task: Task, configurations: Sequence[Kernel], rounds: int, round_secs: float
+        self, task: Task, configurations: Sequence[Deployed], rounds: int, round_secs: float
     ) -> Sequence[TimedKernel]:
         """One result for each configuration, in order.
 
@@ -63,10 +67,10 @@ class Timer(Protocol):
 def neutral_samples(
     measurer: Timer,
     task: Task,
-    configurations: Sequence[Kernel],
+    configurations: Sequence[Deployed],
     rounds: int = ROUNDS,
     round_secs: float = ROUND_SECS,
-) -> dict[Kernel, Samples]:
+) -> dict[Deployed, Samples]:
     """Samples of each distinct candidate, all timed together but for those that fail.
 
     Where one takes the others along, each is tried alone, and those that fail then are left out.
@@ -82,7 +86,7 @@ def neutral_samples(
         MeasurementError: they fail together, but none fails alone; or the measurer cannot go on.
     """
     distinct = list(dict.fromkeys(configurations))
-    samples: dict[Kernel, Samples] = dict.fromkeys(distinct, ())
+    samples: dict[Deployed, Samples] = dict.fromkeys(distinct, ())
     together = distinct
     while together:
         try:
@@ -101,7 +105,7 @@ def neutral_samples(
 
 
 def _sound(
-    measurer: Timer, task: Task, configuration: Kernel, rounds: int, round_secs: float
+    measurer: Timer, task: Task, configuration: Deployed, rounds: int, round_secs: float
 ) -> bool:
     """Whether a candidate takes nobody along."""
     try:
@@ -133,8 +137,8 @@ def noise(samples: Iterable[Samples]) -> float:
 
 
 def timed(
-    folder: Path, task: Task, configurations: Sequence[Kernel], measure: Measure
-) -> dict[Kernel, Samples]:
+    folder: Path, task: Task, configurations: Sequence[Deployed], measure: Measure
+) -> dict[Deployed, Samples]:
     """Samples of each distinct candidate, of one session.
 
     The last session of a task is in `folder`, in `<name of the task>.json`. It answers where all
@@ -155,13 +159,13 @@ def timed(
     return {configuration: known[configuration] for configuration in distinct}
 
 
-def _write(samples: Mapping[Kernel, Samples], path: Path, task: Task) -> None:
+def _write(samples: Mapping[Deployed, Samples], path: Path, task: Task) -> None:
     rows = [[_plain(kernel), mine] for kernel, mine in samples.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps({"task": task.key, "samples": rows}))
 
 
-def _read(path: Path, task: Task) -> Mapping[Kernel, Samples]:
+def _read(path: Path, task: Task) -> Mapping[Deployed, Samples]:
     """What is in the file; nothing where it is missing, damaged, or another task's."""
     try:
         data = json.loads(path.read_text())
@@ -172,9 +176,18 @@ def _read(path: Path, task: Task) -> Mapping[Kernel, Samples]:
         return {}
 
 
-def _plain(kernel: Kernel) -> Any:
-    return kernel.text if isinstance(kernel, ForeignTrace) else kernel.to_json()
+def _plain(kernel: Deployed) -> Any:
+    match kernel:
+        case ForeignTrace():
+            return kernel.text
+        case LoweredByTVM():
+            return kernel.configuration.to_json()
+        case _:
+            return kernel.to_json() | {"lowering": _LEAN}
 
 
-def _kernel_of(plain: Any) -> Kernel:
-    return ForeignTrace(plain) if isinstance(plain, str) else Configuration.from_json(plain)
+def _kernel_of(plain: Any) -> Deployed:
+    if isinstance(plain, str):
+        return ForeignTrace(plain)
+    configuration = Configuration.from_json(plain)
+    return configuration if plain.get("lowering") == _LEAN else LoweredByTVM(configuration)

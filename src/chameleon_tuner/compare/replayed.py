@@ -14,13 +14,13 @@ from threadpoolctl import threadpool_limits
 from chameleon_tuner.compare.contest import METASCHEDULE, Contestant, Run
 from chameleon_tuner.compare.folder import Folder
 from chameleon_tuner.compare.recording import Recording, read_recordings
-from chameleon_tuner.compare.runlog import Kernel, RunLog, write_log
+from chameleon_tuner.compare.runlog import RunLog, write_log
 from chameleon_tuner.compare.searching import searched
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.machine import usable_cores
 from chameleon_tuner.measure.replay import ReplayMeasurer, VirtualClock
 from chameleon_tuner.recipes import resolve_recipe
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.space import Configuration, Deployed
 from chameleon_tuner.task import Task
 
 POLICY_MEANING = {
@@ -84,8 +84,8 @@ class ReplayArena:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def time(
-        self, folder: Folder, wanted: Mapping[str, Sequence[Kernel]]
-    ) -> Iterator[tuple[str, Mapping[Kernel, float]]]:
+        self, folder: Folder, wanted: Mapping[str, Sequence[Deployed]]
+    ) -> Iterator[tuple[str, Mapping[Deployed, float]]]:
         """See `Arena.time`: what the replay answers is without noise."""
         for name, configurations in wanted.items():
             distinct = [c for c in dict.fromkeys(configurations) if isinstance(c, Configuration)]

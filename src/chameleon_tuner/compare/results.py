@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from chameleon_tuner.compare.contest import is_metaschedule
 from chameleon_tuner.compare.curve import Curve
-from chameleon_tuner.compare.runlog import Incumbent, Kernel, RunLog
+from chameleon_tuner.compare.runlog import Incumbent, RunLog
+from chameleon_tuner.space import Configuration, Deployed, LoweredByTVM
 
 
-def curve_of(log: RunLog, neutral_us: Mapping[Kernel, float]) -> Curve:
+def curve_of(log: RunLog, neutral_us: Mapping[Deployed, float]) -> Curve:
     """A run with the neutral figures in place of its own.
 
     Args:
@@ -17,7 +19,8 @@ def curve_of(log: RunLog, neutral_us: Mapping[Kernel, float]) -> Curve:
         neutral_us: of every incumbent's kernel.
     """
     incumbents = log.incumbents()
-    best = [_neutral(incumbent, neutral_us) for incumbent in incumbents]
+    deployed = _deployed(log.recipe, incumbents)
+    best = [neutral_us.get(kernel, math.inf) if kernel else math.inf for kernel in deployed]
     return Curve(
         recipe=log.recipe,
         task=log.task,
@@ -38,15 +41,19 @@ def curve_of(log: RunLog, neutral_us: Mapping[Kernel, float]) -> Curve:
     )
 
 
-def incumbents_of(logs: Sequence[RunLog]) -> dict[str, list[Kernel]]:
+def incumbents_of(logs: Sequence[RunLog]) -> dict[str, list[Deployed]]:
     """Every kernel that was an incumbent of a run, once, by task: what is timed again."""
-    found: dict[str, dict[Kernel, None]] = {}
+    found: dict[str, dict[Deployed, None]] = {}
     for log in logs:
         mine = found.setdefault(log.task, {})
-        mine.update({i.kernel: None for i in log.incumbents() if i.kernel})
+        deployed = _deployed(log.recipe, log.incumbents())
+        mine.update({kernel: None for kernel in deployed if kernel})
     return {task: list(mine) for task, mine in found.items() if mine}
 
 
-def _neutral(incumbent: Incumbent, neutral_us: Mapping[Kernel, float]) -> float:
-    found = incumbent.kernel
-    return neutral_us.get(found, math.inf) if found else math.inf
+def _deployed(recipe: str, incumbents: Sequence[Incumbent]) -> list[Deployed | None]:
+    """The kernels as their tuner deploys them."""
+    kernels = [incumbent.kernel for incumbent in incumbents]
+    if not is_metaschedule(recipe):
+        return [*kernels]
+    return [LoweredByTVM(k) if isinstance(k, Configuration) else k for k in kernels]

@@ -16,7 +16,7 @@ from chameleon_tuner.space import Configuration, ForeignTrace
 from chameleon_tuner.writing import write_whole
 
 Kernel = Configuration | ForeignTrace
-"""What a neutral timer can build again."""
+"""What can be built again."""
 
 
 @dataclass(frozen=True)

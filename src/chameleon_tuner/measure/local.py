@@ -17,7 +17,7 @@ from chameleon_tuner.measure.pool import Script, WorkerPool
 from chameleon_tuner.measure.requests import CompileLimit, Timeouts, loading
 from chameleon_tuner.measure.timing import Timing, TimingPolicy
 from chameleon_tuner.measure.worker import Request, Worker
-from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.space import Deployed
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.task import Final, Task
 
@@ -120,7 +120,7 @@ class LocalMeasurer:
     def time(
         self,
         task: Task,
-        configurations: Sequence[Configuration | ForeignTrace],
+        configurations: Sequence[Deployed],
         rounds: int,
         round_secs: float,
     ) -> Any:

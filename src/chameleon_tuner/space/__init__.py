@@ -1,6 +1,11 @@
 """Design spaces: knobs, sketches, configurations, encodings and moves."""
 
-from chameleon_tuner.space.configuration import Configuration, ForeignTrace
+from chameleon_tuner.space.configuration import (
+    Configuration,
+    Deployed,
+    ForeignTrace,
+    LoweredByTVM,
+)
 from chameleon_tuner.space.knob import INWARD, OUTWARD, STAY, Choice, IntArray, Knob, Location, Tile
 from chameleon_tuner.space.sketch import Sketch
 from chameleon_tuner.space.space import DesignSpace
@@ -12,10 +17,12 @@ __all__ = [
     "Choice",
     "Configuration",
     "ForeignTrace",
+    "Deployed",
     "DesignSpace",
     "IntArray",
     "Knob",
     "Location",
+    "LoweredByTVM",
     "Sketch",
     "Tile",
 ]

@@ -28,6 +28,17 @@ class Configuration:
 
 
 @dataclass(frozen=True, order=True)
+class LoweredByTVM:
+    """A configuration as another tuner deploys it: compiled by TVM's own lowering.
+
+    Attributes:
+        configuration: of the design space.
+    """
+
+    configuration: Configuration
+
+
+@dataclass(frozen=True, order=True)
 class ForeignTrace:
     """A candidate of another tuner that is no configuration of the design space.
 
@@ -36,3 +47,8 @@ class ForeignTrace:
     """
 
     text: str
+
+
+Deployed = Configuration | LoweredByTVM | ForeignTrace
+"""A kernel as its tuner deploys it: a configuration by this project's lowering, the others by TVM's
+own."""

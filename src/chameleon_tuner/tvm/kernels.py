@@ -118,8 +118,14 @@ def compile_candidate(scheduled: IRModule, target: Target) -> Kernel:
         return compile_by_tvm(scheduled, target)
 
 
+def compile_deployed(scheduled: IRModule, target: Target) -> Kernel:
+    """The same kernel with its checks, by lean lowering, as libraries are compiled."""
+    with lean_lowering(target):
+        return compile_by_tvm(scheduled, target)
+
+
 def compile_by_tvm(scheduled: IRModule, target: Target) -> Kernel:
-    """The same kernel by TVM's own lowering, as other tuners deploy it."""
+    """The same kernel by TVM's own lowering, as other tuners deploy it, or by the context's."""
     stripped = RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(scheduled)
     return Kernel(stripped, target, argument_shapes(scheduled))
 

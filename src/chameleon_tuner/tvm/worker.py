@@ -13,7 +13,7 @@ from tvm.ir import IRModule
 from tvm.target import Target
 
 from chameleon_tuner.measure.timing import Timing, TimingPolicy, time_candidate
-from chameleon_tuner.space import Configuration, ForeignTrace
+from chameleon_tuner.space import Configuration, Deployed, ForeignTrace, LoweredByTVM
 from chameleon_tuner.space.plain import from_plain
 from chameleon_tuner.tvm.kernels import (
     Arguments,
@@ -21,6 +21,7 @@ from chameleon_tuner.tvm.kernels import (
     argument_shapes,
     compile_by_tvm,
     compile_candidate,
+    compile_deployed,
     device_of,
     weights_of,
 )
@@ -118,21 +119,23 @@ class KernelWorker:
     def time(
         self,
         key: str,
-        configurations: list[Configuration | ForeignTrace],
+        configurations: list[Deployed],
         rounds: int,
         round_secs: float,
     ) -> list[Judged]:
         """Time candidates interleaved, on re-laid-out weights, in the same memory.
 
         Every one that can be built has all its rounds, however slow. Outputs are not compared.
-        All are lowered as TVM does it, whoever found them.
+        A configuration is lowered as this project deploys it, the others as TVM does it.
         """
         contestants = [self._contestant(key, c) for c in configurations]
         return interleave(contestants, rounds, round_secs)
 
-    def _contestant(self, key: str, configuration: Configuration | ForeignTrace) -> Contestant:
+    def _contestant(self, key: str, deployed: Deployed) -> Contestant:
         try:
-            return self._warmed(key, self._built(key, configuration, compile_by_tvm))
+            build = compile_deployed if isinstance(deployed, Configuration) else compile_by_tvm
+            kernel = deployed.configuration if isinstance(deployed, LoweredByTVM) else deployed
+            return self._warmed(key, self._built(key, kernel, build))
         except Exception as failure:  # a candidate's failure is its own
             return Contestant(None, math.inf, reason_of(failure))
 
