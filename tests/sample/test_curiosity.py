@@ -91,7 +91,7 @@ def test_what_curiosity_picks_counts_for_its_sketch() -> None:
 def test_more_than_a_sketch_needs_takes_nothing_from_others() -> None:
     rows = candidates().rows
     some = Candidates(rows, -9.0 * rows[:, 0], np.full(len(rows), 0.05))
-    alike = np.eye(len(some))
+    alike = np.where(np.eye(len(some)) > 0, 0.0, -np.inf)
     for count, expected in ((6, [4, 2]), (2, [0, 2])):
         picks = conditioned_picks(some, alike, count, 1.0, 0.1, least=np.array([-3, 2]))
         assert np.bincount(some.rows[picks, 0]).tolist() == expected

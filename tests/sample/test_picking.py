@@ -12,7 +12,7 @@ from chameleon_tuner.history import History
 from chameleon_tuner.sample.diverse import DiverseSampler, coverage_picks
 from chameleon_tuner.sample.greedy import GreedySampler
 from chameleon_tuner.sample.picks import random_share
-from chameleon_tuner.sample.spread import SpreadSampler, conditioned_picks, correlations
+from chameleon_tuner.sample.spread import SpreadSampler, conditioned_picks, log_correlations
 from chameleon_tuner.sample.take_all import TakeAllSampler
 from chameleon_tuner.space import DesignSpace, IntArray, Sketch, Tile
 from chameleon_tuner.testing.landscapes import conv2d_space
@@ -104,13 +104,24 @@ def test_spread_without_uncertainty_is_greedy() -> None:
     assert np.array_equal(batch, candidates.rows[np.argsort(-candidates.scores)[:16]])
 
 
+def test_correlations_fall_with_the_distance_in_units_of_the_median() -> None:
+    line = np.array(
+        [[0.0], [1.0], [2.0], [2.0]]
+    )  # squares 1, 4, 4, 1, 1: median 1
+    found = log_correlations(line, reach=0.5)
+    assert found[0] == pytest.approx([0.0, -2.0, -8.0, -8.0])
+    assert found[2, 3] == pytest.approx(0.0)
+    assert log_correlations(line[:1], 0.5).tolist() == [[0.0]]
+    assert log_correlations(line[:0], 0.5).shape == (0, 0)
+
+
 def test_spread_picks_by_the_variance_that_is_left() -> None:
     """Against the conditional variance of a Gaussian, from its definition."""
     candidates = some_candidates(40)
     beta, noise = 1.5, 0.2
-    alike = correlations(SPACE.encode(candidates.rows), 0.7)
+    alike = log_correlations(SPACE.encode(candidates.rows), 0.7)
     std = candidates.uncertainty
-    covariance = alike * std[:, None] * std
+    covariance = np.exp(alike) * std[:, None] * std
     chosen: list[int] = []
     for pick in conditioned_picks(candidates, alike, 10, beta, noise).tolist():
         left = std**2

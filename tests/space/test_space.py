@@ -27,6 +27,7 @@ from chameleon_tuner.space import (
     Sketch,
     Tile,
 )
+from chameleon_tuner.space.encoding import MISSING
 from chameleon_tuner.space.sketch import _legal_loops
 
 TILES = st.builds(
@@ -365,6 +366,25 @@ def test_features_of_a_tile_by_hand() -> None:
     assert named["spatial3.outer"] == pytest.approx(np.log2(3))
     assert named["reduction2.inner0"] == pytest.approx(2.0)
     assert named["innermost"] == pytest.approx(3.0)
+
+
+def test_features_of_a_choice_and_a_location_by_hand() -> None:
+    tile = Tile(12, 3, 64)
+    location = Location(((0, 0), None, (0, 2)), inlinable=True)
+    space = DesignSpace((Sketch((tile, Choice((0, 16, 64)), location)), Sketch((Tile(8, 1, 64),))))
+    factors = tile.index_of((3, 2, 2))
+    places = range(len(location))
+    rows = space.rows([Configuration(0, (factors, 2, place)) for place in places])
+    found = [dict(zip(space._encoder.names, row, strict=True)) for row in space.encode(rows)]
+    assert [one["knob1"] for one in found] == [2.0] * 5
+    assert [one["knob2"] for one in found] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    outside = [0.0, 0.0, np.log2(3), np.log2(3), np.log2(3) + 1]
+    assert [one["knob2.outside"] for one in found] == pytest.approx(outside)
+    assert {one["spatial1.outer"] for one in found} == {MISSING}
+    [other] = space.encode(space.rows([Configuration(1, (0,))]))
+    named = dict(zip(space._encoder.names, other.tolist(), strict=True))
+    present = {"sketch1": 1.0, "knob3.0": 3.0, "spatial1.outer": 3.0, "innermost": 3.0}
+    assert named == dict.fromkeys(named, MISSING) | {"sketch0": 0.0} | present
 
 
 def test_thousands_are_encoded_in_no_time() -> None:

@@ -79,16 +79,20 @@ class SpreadSampler:
         count: int,
         least: npt.NDArray[np.integer] | int = 0,
     ) -> npt.NDArray[np.int64]:
-        alike = correlations(history.space.encode(best.rows), self.reach)
-        return conditioned_picks(best, alike, count, self.beta, self.noise, least)
+        log_alike = log_correlations(history.space.encode(best.rows), self.reach)
+        return conditioned_picks(best, log_alike, count, self.beta, self.noise, least)
 
 
-def correlations(features: npt.NDArray[np.floating], reach: float) -> FloatArray:
-    """Squared-exponential correlation of all pairs of rows (n, d): (n, n)."""
+def log_correlations(features: npt.NDArray[np.floating], reach: float) -> FloatArray:
+    """Logarithm of the squared-exponential correlation of all pairs of rows (n, d): (n, n).
+
+    Exponentials are taken of the picked rows alone; most are never picked.
+    """
     points = standardised(features)
     squares = squared_distances(points, points)
-    median = np.median(squares[squares > 0]) if (squares > 0).any() else 1.0
-    return np.asarray(np.exp(-0.5 * squares / (reach**2 * median)))
+    pairs = squares[np.triu(squares > 0, 1)]
+    median = np.median(pairs) if len(pairs) else 1.0
+    return np.asarray(squares * (-0.5 / (reach**2 * median)))
 
 
 def leaders(
@@ -112,7 +116,7 @@ def leaders(
 
 def conditioned_picks(
     candidates: Candidates,
-    alike: FloatArray,
+    log_alike: FloatArray,
     count: int,
     beta: float,
     noise: float,
@@ -124,7 +128,7 @@ def conditioned_picks(
 
     Args:
         candidates: n of them.
-        alike: correlations of their scores, (n, n).
+        log_alike: logarithms of the correlations of their scores, (n, n).
         count: how many to pick.
         beta: weight of the standard deviation.
         noise: variance of a measurement over that of a prediction.
@@ -145,7 +149,8 @@ def conditioned_picks(
         pick = int(np.argmax(bounds))
         picks[step] = pick
         missing[sketches[pick]] = max(0, missing[sketches[pick]] - 1)
-        covariance = std * std[pick] * alike[pick] - factor[:step].T @ factor[:step, pick]
+        known = factor[:step].T @ factor[:step, pick]
+        covariance = std * std[pick] * np.exp(log_alike[pick]) - known
         factor[step] = covariance / np.sqrt(max(variance[pick], 0.0) + noise * std[pick] ** 2)
         variance = variance - factor[step] ** 2
         means[pick] = -np.inf

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from chameleon_tuner.space.knob import Choice, IntArray, Location, Tile
+from chameleon_tuner.space.knob import IntArray, Knob, Location, Tile
 from chameleon_tuner.space.sketch import Sketch
 
-FloatArray = npt.NDArray[np.float32]
-Column = tuple[str, npt.NDArray[np.floating]]
+Float32 = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
 
 MISSING = -1.0
 """The value of a feature that a sketch does not have."""
@@ -28,82 +29,112 @@ class Encoder:
     """
 
     def __init__(self, sketches: Sequence[Sketch], alignment: Sequence[Sequence[int]]) -> None:
-        self._sketches, self._alignment = sketches, alignment
-        names: dict[str, int] = {}
-        for number in range(len(sketches)):
-            first = np.zeros((1, len(sketches[number].knobs)), dtype=np.int32)
-            for name, _ in self._columns(number, first):
-                names.setdefault(name, len(names))
-        self.names = names
+        self._sketches = [
+            _SketchEncoder(sketch, slots, np.eye(len(sketches))[number])
+            for number, (sketch, slots) in enumerate(zip(sketches, alignment, strict=True))
+        ]
+        self.names = list(dict.fromkeys(name for own in self._sketches for name in own.names))
+        places = {name: place for place, name in enumerate(self.names)}
+        self._places = [np.array([places[n] for n in own.names]) for own in self._sketches]
 
-    def __call__(self, rows: IntArray) -> FloatArray:
+    def __call__(self, rows: IntArray) -> Float32:
         """Features (n, d) of rows (n, 1 + width)."""
         features = np.full((len(rows), len(self.names)), MISSING, dtype=np.float32)
-        for number, sketch in enumerate(self._sketches):
+        for number, (encoder, places) in enumerate(zip(self._sketches, self._places, strict=True)):
             mine = np.flatnonzero(rows[:, 0] == number)
             if len(mine):
-                for name, column in self._columns(number, rows[mine, 1 : 1 + len(sketch.knobs)]):
-                    features[mine, self.names[name]] = column
+                features[mine[:, None], places] = encoder(rows[mine, 1:])
         return features
 
-    def _columns(self, number: int, indices: IntArray) -> Iterator[Column]:
-        sketch, slots = self._sketches[number], self._alignment[number]
-        count = len(indices)
-        for other in range(len(self._sketches)):
-            yield f"sketch{other}", np.full(count, float(other == number))
-        logs = {
-            knob: np.log2(tile.factors)[indices[:, knob]]
-            for knob, tile in enumerate(sketch.knobs)
-            if isinstance(tile, Tile)
-        }
-        for knob, slot in enumerate(slots):
-            yield from _knob_columns(sketch, knob, f"knob{slot}", indices, logs)
-        for kind, spatial in (("spatial", True), ("reduction", False)):
-            yield from _footprints(sketch, logs, kind, spatial)
+
+class _SketchEncoder:
+    """Features of one sketch's rows. What a single knob tells is looked up.
+
+    Args:
+        sketch: whose knobs they are.
+        slots: of the knobs.
+        flags: 1 for the sketch and 0 for all others, (sketches,).
+    """
+
+    def __init__(self, sketch: Sketch, slots: Sequence[int], flags: FloatArray) -> None:
+        self._knobs = sketch.knobs
+        tiles = {n: knob for n, knob in enumerate(sketch.knobs) if isinstance(knob, Tile)}
+        self._logs = {number: np.log2(tile.factors) for number, tile in tiles.items()}
+        self._inner = {n: np.cumsum(log[:, ::-1], axis=1) for n, log in self._logs.items()}
+        self._flags = flags
+        self._tables = [self._table(number) for number in range(len(sketch.knobs))]
+        self._footprints = [
+            (kind, parts, mine)
+            for kind, parts in product(
+                ("spatial", "reduction"), sorted({tile.parts for tile in tiles.values()})
+            )
+            if (mine := [n for n, t in tiles.items() if (_kind(t), t.parts) == (kind, parts)])
+        ]
+        self.names = [*(f"sketch{other}" for other in range(len(flags))), *self._names(slots)]
+
+    def _names(self, slots: Sequence[int]) -> Iterator[str]:
+        for knob, slot in zip(self._knobs, slots, strict=True):
+            yield from _knob_names(knob, f"knob{slot}")
+        for kind, parts, _ in self._footprints:
+            yield from (f"{kind}{parts}.inner{level}" for level in range(parts - 1))
+            yield f"{kind}{parts}.outer"
+        if self._logs:
+            yield "innermost"
+
+    def _table(self, number: int) -> FloatArray:
+        """What the knob itself tells, for each of its values: (values, columns)."""
+        knob = self._knobs[number]
+        if isinstance(knob, Tile):
+            inner = self._inner[number][:, 1 : knob.parts - 1]
+            return np.concatenate([self._logs[number], inner], axis=1)
+        return np.arange(len(knob), dtype=np.float64)[:, None]
+
+    def __call__(self, indices: IntArray) -> Float32:
+        """Features (n, names) of the indices of the sketch's knobs, (n, at least knobs)."""
+        block = np.empty((len(indices), len(self.names)), dtype=np.float32)
+        block[:, : len(self._flags)] = self._flags
+        at = len(self._flags)
+        for columns in self._columns(indices):
+            block[:, at : at + columns.shape[1]] = columns
+            at += columns.shape[1]
+        return block
+
+    def _columns(self, indices: IntArray) -> Iterator[FloatArray]:
+        """Blocks (n, columns), in the order of the names."""
+        logs = {number: log[indices[:, number]] for number, log in self._logs.items()}
+        for number, (knob, table) in enumerate(zip(self._knobs, self._tables, strict=True)):
+            yield table[indices[:, number]]
+            if isinstance(knob, Location):
+                yield _outside(knob, indices[:, number], logs)
+        for _, parts, tiles in self._footprints:
+            inner = np.sum([self._inner[n][indices[:, n]] for n in tiles], axis=0)
+            yield inner[:, : parts - 1]
+            total = inner[:, -1:]
+            yield total - inner[:, -2:-1] if parts > 1 else total
         if logs:
-            yield "innermost", np.sum([log[:, -1] for log in logs.values()], axis=0)
+            yield np.sum([log[:, -1:] for log in logs.values()], axis=0)
 
 
-def _knob_columns(
-    sketch: Sketch, number: int, name: str, indices: IntArray, logs: dict[int, FloatArray]
-) -> Iterator[Column]:
-    knob = sketch.knobs[number]
-    if isinstance(knob, Choice | Location):
-        yield name, indices[:, number].astype(np.float64)
-        if isinstance(knob, Location):
-            yield f"{name}.outside", _outside(knob, indices[:, number], logs)
+def _kind(tile: Tile) -> str:
+    return "spatial" if tile.spatial else "reduction"
+
+
+def _knob_names(knob: Knob, name: str) -> Iterator[str]:
+    if isinstance(knob, Tile):
+        yield from (f"{name}.{part}" for part in range(knob.parts))
+        yield from (f"{name}.inner{level}" for level in range(1, knob.parts - 1))
         return
-    log = logs[number]
-    inner = np.cumsum(log[:, ::-1], axis=1)
-    for part in range(knob.parts):
-        yield f"{name}.{part}", log[:, part]
-    for level in range(1, knob.parts - 1):
-        yield f"{name}.inner{level}", inner[:, level]
+    yield name
+    if isinstance(knob, Location):
+        yield f"{name}.outside"
 
 
 def _outside(
     knob: Location, index: npt.NDArray[np.int32], logs: dict[int, FloatArray]
-) -> npt.NDArray[np.floating]:
-    """log2 of the iterations of the loops at and around a location."""
-    columns: list[npt.NDArray[np.floating]] = [np.zeros(len(index)), np.zeros(len(index))]
-    columns += [
-        np.zeros(len(index)) if loop is None else logs[loop[0]][:, loop[1]] for loop in knob.loops
-    ]
-    return np.asarray(np.cumsum(columns, axis=0)[index, np.arange(len(index))])
-
-
-def _footprints(
-    sketch: Sketch, logs: dict[int, FloatArray], kind: str, spatial: bool
-) -> Iterator[Column]:
-    """log2 of the product over tiles of their sizes from each level inwards."""
-    mine = [
-        logs[number]
-        for number, knob in enumerate(sketch.knobs)
-        if isinstance(knob, Tile) and knob.spatial == spatial
-    ]
-    for parts in sorted({log.shape[1] for log in mine}):
-        inner = np.sum([np.cumsum(m[:, ::-1], axis=1) for m in mine if m.shape[1] == parts], axis=0)
-        for level in range(parts - 1):
-            yield f"{kind}{parts}.inner{level}", inner[:, level]
-        total = inner[:, -1]
-        yield f"{kind}{parts}.outer", total - inner[:, -2] if parts > 1 else total
+) -> FloatArray:
+    """log2 of the iterations of the loops at and around a location: (n, 1)."""
+    columns = np.zeros((len(knob), len(index)))
+    for column, loop in zip(columns[2:], knob.loops, strict=True):
+        if loop is not None:
+            column[:] = logs[loop[0]][:, loop[1]]
+    return np.asarray(np.cumsum(columns, axis=0)[index, np.arange(len(index))])[:, None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,16 @@ from chameleon_tuner.space.sketch import Sketch, align
 
 # Any constant would do; it has to be the same in every process.
 _KEY_SEED = 0x9E3779B97F4A7C15
+
+
+@cache
+def _key_factors(columns: int) -> npt.NDArray[np.uint64]:
+    """Odd numbers, (2, columns)."""
+    generator = np.random.default_rng(_KEY_SEED)
+    drawn = generator.integers(1, 2**63, size=(2, columns), dtype=np.uint64)
+    factors = np.asarray(drawn * np.uint64(2) + np.uint64(1))
+    factors.setflags(write=False)
+    return factors
 
 
 @dataclass(frozen=True)
@@ -75,8 +85,7 @@ class DesignSpace:
 
         Two of a million rows share a key with probability below 1e-7.
         """
-        generator = np.random.default_rng(_KEY_SEED)
-        factors = generator.integers(1, 2**63, size=(2, rows.shape[1]), dtype=np.uint64) * 2 + 1
+        factors = _key_factors(rows.shape[1])
         mixed = (rows.astype(np.uint64) + np.uint64(1)) * factors[0]
         mixed = (mixed ^ (mixed >> np.uint64(31))) * factors[1]
         summed = mixed.sum(axis=1, dtype=np.uint64)
