@@ -1,10 +1,13 @@
 """How far a comparison's recipes end from the best configuration that anybody measured.
 
-    python benchmarks/limit.py benchmarks/results/paper-layers [MORE.jsonl.gz ...]
+    python benchmarks/limit.py benchmarks/results/paper-layers [MORE.jsonl.gz ...] [--blas]
 
 Takes what all tuners measured on a task, and other recordings of it, together: the limit of the
 space, as far as it is known. Both sides are times of the tuners' own engine, and the least of
 thousands of timings is one of a quiet moment: a recipe at 1.00 would have been lucky, too.
+
+With `--blas`, on the machine of the comparison, it says what a large matrix product in NumPy's BLAS
+reaches there: no kernel is expected to do many more operations a second.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from statistics import geometric_mean
 
 from chameleon_tuner.compare.folder import RECORDING, RESULTS
 from chameleon_tuner.compare.recording import read_recordings
+from chameleon_tuner.machine import usable_cores
+from chameleon_tuner.profiling.limits import measure_limits
 
 
 def main() -> None:
@@ -23,21 +28,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("recordings", nargs="*", type=Path)
+    parser.add_argument("--blas", action="store_true")
     asked = parser.parse_args()
-    curves = json.loads((asked.folder / RESULTS).read_text())["curves"]
+    if asked.blas:
+        threads = usable_cores()
+        print(f"BLAS, {threads} threads: {measure_limits(threads).gflops:.0f} GFLOP/s")
+    results = json.loads((asked.folder / RESULTS).read_text())
+    curves, flops = results["curves"], {task["name"]: task["flops"] for task in results["tasks"]}
     measured = _measured([asked.folder / RECORDING, *asked.recordings])
     recipes = list(dict.fromkeys(curve["recipe"] for curve in curves))
     ratios = []
-    print(f"{'task':12} {'measured':>8} {'best us':>9}  " + "  ".join(recipes))
+    print(f"{'task':12} {'measured':>8} {'best us':>9} {'GFLOP/s':>8}  " + "  ".join(recipes))
     for task, configurations in measured.items():
         best = min(configurations.values()) * 1e6
         own = [[c["own_us"][-1] for c in curves if _is(c, task, recipe)] for recipe in recipes]
         ratios.append([geometric_mean(times) / best for times in own])
         row = "  ".join(f"{r:{len(n)}.2f}" for r, n in zip(ratios[-1], recipes, strict=True))
-        print(f"{task:12} {len(configurations):8} {best:9.5g}  {row}")
+        rate = 1e-3 * flops[task] / best
+        print(f"{task:12} {len(configurations):8} {best:9.5g} {rate:8.0f}  {row}")
     means = [geometric_mean(column) for column in zip(*ratios, strict=True)]
     row = "  ".join(f"{m:{len(n)}.3f}" for m, n in zip(means, recipes, strict=True))
-    print(f"{'geomean':31}  {row}")
+    print(f"{'geomean':40}  {row}")
 
 
 def _measured(paths: list[Path]) -> dict[str, dict[str, float]]:
