@@ -1,13 +1,10 @@
 """How far a comparison's recipes end from the best configuration that anybody measured.
 
-    python benchmarks/limit.py benchmarks/results/paper-layers [MORE.jsonl.gz ...] [--blas]
+    python benchmarks/limit.py benchmarks/results/paper-layers [MORE.jsonl.gz ...]
 
 Takes what all tuners measured on a task, and other recordings of it, together: the limit of the
 space, as far as it is known. Both sides are times of the tuners' own engine, and the least of
 thousands of timings is one of a quiet moment: a recipe at 1.00 would have been lucky, too.
-
-With `--blas`, on the machine of the comparison, it says what a large matrix product in NumPy's BLAS
-reaches there: no kernel is expected to do many more operations a second.
 """
 
 from __future__ import annotations
@@ -19,8 +16,6 @@ from statistics import geometric_mean
 
 from chameleon_tuner.compare.folder import RECORDING, RESULTS
 from chameleon_tuner.compare.recording import read_recordings
-from chameleon_tuner.machine import usable_cores
-from chameleon_tuner.profiling.limits import measure_limits
 
 
 def main() -> None:
@@ -28,11 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("recordings", nargs="*", type=Path)
-    parser.add_argument("--blas", action="store_true")
     asked = parser.parse_args()
-    if asked.blas:
-        threads = usable_cores()
-        print(f"BLAS, {threads} threads: {measure_limits(threads).gflops:.0f} GFLOP/s")
     results = json.loads((asked.folder / RESULTS).read_text())
     curves, flops = results["curves"], {task["name"]: task["flops"] for task in results["tasks"]}
     measured = _measured([asked.folder / RECORDING, *asked.recordings])

@@ -105,9 +105,7 @@ def test_spread_without_uncertainty_is_greedy() -> None:
 
 
 def test_correlations_fall_with_the_distance_in_units_of_the_median() -> None:
-    line = np.array(
-        [[0.0], [1.0], [2.0], [2.0]]
-    )  # squares 1, 4, 4, 1, 1: median 1
+    line = np.array([[0.0], [1.0], [2.0], [2.0]])  # squares 1, 4, 4, 1, 1: median 1
     found = log_correlations(line, reach=0.5)
     assert found[0] == pytest.approx([0.0, -2.0, -8.0, -8.0])
     assert found[2, 3] == pytest.approx(0.0)
