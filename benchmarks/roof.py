@@ -36,7 +36,7 @@ static void work(int number, float x) {
   for (auto& sum : sums) sink[number] += sum[0];
 }
 
-int main(int count, char** arguments) {
+int main(int count, char**) {
   for (int round = 0; round < 3; ++round) {
     auto begin = std::chrono::steady_clock::now();
     std::vector<std::thread> threads;
