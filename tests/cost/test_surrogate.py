@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from chameleon_tuner.cost.boosted import BoostingOptions
 from chameleon_tuner.cost.surrogate import TreeSurrogate
@@ -52,6 +53,21 @@ def test_a_refit_to_a_thousand_records_takes_well_under_a_second(
     start = time.process_time()
     model.fit(history)
     assert time.process_time() - start < 1.0
+
+
+@pytest.mark.parametrize(("grown", "renewed"), [(19, False), (20, True)])
+def test_a_task_that_hardly_grew_is_not_fitted_again(
+    nchw: Recording, history_of: HistoryOf, grown: int, renewed: bool
+) -> None:
+    space, rows, seconds = nchw
+    history = history_of(space, rows[:400], seconds[:400])
+    model = TreeSurrogate(space)
+    model.fit(history)
+    before = model.predict(rows[420:450]).mean
+    end = 400 + grown
+    history.extend(history_of(space, rows[400:end], seconds[400:end]).outcomes)
+    model.fit(history)
+    assert (model.predict(rows[420:450]).mean != before).any() == renewed
 
 
 def test_options_and_seed_change_the_model(nchw: Recording, history_of: HistoryOf) -> None:

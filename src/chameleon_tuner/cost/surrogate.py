@@ -19,6 +19,10 @@ from chameleon_tuner.history import History
 from chameleon_tuner.interrupts import held_back
 from chameleon_tuner.space import DesignSpace, IntArray
 
+RENEWAL = 0.05
+"""Share of its own records by which a task's must have grown for a new fit, from 320 records on
+with batches of 16: a fit takes as long as it has records, and one more batch changes it little."""
+
 
 @functools.cache
 def _threads() -> ThreadpoolController:
@@ -76,6 +80,8 @@ class TreeSurrogate:
         On one thread: it runs beside the builds, and the sums do not depend on the machine's
         number of cores.
         """
+        if not self._outgrown(history):
+            return
         rng = np.random.default_rng([self._seed, len(history)])
         known = self._shared.with_others(self._lessons_of(history), rng)
         if known is None:
@@ -85,6 +91,12 @@ class TreeSurrogate:
             self._speed = self._speed.fitted(*known, len(history), self._boosting, rng)
             if self._building is not None:
                 self._building.fit(history, rng)
+
+    def _outgrown(self, history: History) -> bool:
+        """Whether a history has grown enough since the last fit."""
+        same = self._lessons is not None and self._lessons.history is history
+        grown = len(history) - self._speed.records
+        return not same or grown >= RENEWAL * self._speed.records
 
     def _lessons_of(self, history: History) -> Lessons:
         if self._lessons is not None and self._lessons.history is not history:
