@@ -1,20 +1,25 @@
-"""A network tuned by TVM's own MetaSchedule, for a place beside others.
+"""A network tuned by TVM's own MetaSchedule, as it is after so many minutes.
 
-    python benchmarks/network.py MODEL.onnx OUT [--trials 640] [--a-round 32] [--seed 0]
+    python benchmarks/network.py MODEL.onnx OUT [--minutes 5,10,20] [--a-round 32] [--seed 0]
 
 It is `tune_relax` as it comes, gradient scheduler included, on the kernels that
 `chameleon tune --no-winograd --no-separable` has; but for the trials a round: with its default of
-64, 640 trials would reach half of ResNet-18's kernels. Prints the seconds from the start of the
-process to the end of the search; `benchmarks/beside.py OUT FOLDER_OF_CHAMELEON` times the outcome.
-Its scheduler takes a round's results in when it comes back to the task, so nothing can be had
-before every kernel had its round.
+64, 640 trials would reach half of ResNet-18's kernels. It is stopped at the end of the round in
+which the last of the minutes is over. Writes a tuned folder for each of them, OUT/5m and so on, of
+what its database had by then, and prints what that was; `benchmarks/beside.py` times folders side
+by side. Its scheduler takes a round's results in when it comes back to the task, so nothing can be
+had before every kernel had its round.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import shutil
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +27,57 @@ from chameleon_tuner.compare.eased import eased_path
 from chameleon_tuner.machine import thread_environment, usable_cores
 from chameleon_tuner.stopwatch import Stopwatch
 
+ENDLESS = 1_000_000
+"""Trials: the minutes end it."""
+
+
+class TimeIsUpError(Exception):
+    """Ends the tuning: MetaSchedule has no time budget of its own."""
+
+
+@dataclass
+class Notes:
+    """What the database had when; its `round_over` is called after every round.
+
+    Attributes:
+        clock: from the start of the process.
+        records: the database's file.
+        limit_secs: no round begins after it.
+        rounds: seconds, trials and records at the end of every round.
+        trials: measured so far.
+    """
+
+    clock: Stopwatch
+    records: Path
+    limit_secs: float
+    rounds: list[tuple[float, int, int]] = field(default_factory=list)
+    trials: int = 0
+
+    def round_over(self, candidates: Sequence[Any], *_: Any) -> None:
+        """Raises TimeIsUpError once the limit is over."""
+        self.trials += len(candidates)
+        with self.records.open() as lines:
+            known = sum(1 for _ in lines)
+        self.rounds.append((self.clock.total(), self.trials, known))
+        if self.clock.total() > self.limit_secs:
+            raise TimeIsUpError
+
+    def by(self, secs: float) -> tuple[int, int]:
+        """Trials and records that there were by then."""
+        before = [(trials, known) for ended, trials, known in self.rounds if ended <= secs]
+        return before[-1] if before else (0, 0)
+
 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--trials", type=int, default=640)
+    parser.add_argument("--minutes", default="5,10,20")
     parser.add_argument("--a-round", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    minutes = sorted(map(int, asked.minutes.split(",")))
     clock = Stopwatch(from_process_start=True)
     asked.out.mkdir(parents=True)
     threads = usable_cores()
@@ -39,9 +85,12 @@ def main() -> None:
         os.environ.update(thread_environment(threads))
         os.environ["PYTHONPATH"] = eased_path(Path(scratch))
         network = prepared(asked.model, threads)
-        tune(network, asked)
-    print(f"{asked.trials} trials after {clock.total():.0f} s")
-    build(network, asked.out)
+        notes = tune(network, asked, clock, 60.0 * minutes[-1])
+    for mark in minutes:
+        trials, known = notes.by(60.0 * mark)
+        print(f"{mark} minutes: {trials} trials taken in, {known} of them in the database")
+        if known:
+            build(network, asked.out, known, asked.out / f"{mark}m")
 
 
 def prepared(model: Path, threads: int) -> Any:
@@ -52,25 +101,34 @@ def prepared(model: Path, threads: int) -> Any:
     return prepare.prepare(program, prepare.open_target("auto", threads), threads)
 
 
-def tune(network: Any, asked: argparse.Namespace) -> None:
+def tune(network: Any, asked: argparse.Namespace, clock: Stopwatch, limit_secs: float) -> Notes:
     """MetaSchedule's run, its database in the folder."""
     from tvm.s_tir import meta_schedule
 
-    from chameleon_tuner.tvm.peer import search_seed
+    from chameleon_tuner.tvm.database import RECORDS
+    from chameleon_tuner.tvm.peer import AfterRound, search_seed
 
-    meta_schedule.relax_integration.tune_relax(
-        network.lowered,
-        {},
-        network.target,
-        str(asked.out),
-        asked.trials,
-        num_trials_per_iter=asked.a_round,
-        seed=search_seed(asked.seed),
-    )
+    notes = Notes(clock, asked.out / RECORDS, limit_secs)
+    own = meta_schedule.MeasureCallback.create("default")
+    try:
+        meta_schedule.relax_integration.tune_relax(
+            network.lowered,
+            {},
+            network.target,
+            str(asked.out),
+            ENDLESS,
+            num_trials_per_iter=asked.a_round,
+            measure_callbacks=[*own, AfterRound(notes.round_over)],
+            seed=search_seed(asked.seed),
+        )
+    except Exception:  # TVM wraps what a callback raises
+        if clock.total() <= limit_secs:
+            raise
+    return notes
 
 
-def build(network: Any, folder: Path) -> None:
-    """Make a tuned folder of one that has a database."""
+def build(network: Any, database: Path, known: int, folder: Path) -> None:
+    """Make a tuned folder of the first so many records of a database."""
     from tvm.relax.transform import MetaScheduleApplyDatabase
     from tvm.s_tir import meta_schedule
 
@@ -79,8 +137,12 @@ def build(network: Any, folder: Path) -> None:
     from chameleon_tuner.tvm.deploy import LIBRARY, Manifest
     from chameleon_tuner.tvm.lower import finish
 
-    known = meta_schedule.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
-    with network.target, known:
+    folder.mkdir()
+    shutil.copy(database / WORKLOADS, folder / WORKLOADS)
+    with (database / RECORDS).open() as lines:
+        (folder / RECORDS).write_text("".join(itertools.islice(lines, known)))
+    first = meta_schedule.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
+    with network.target, first:
         applied = MetaScheduleApplyDatabase()(network.lowered)
     export(finish(applied, network.target), folder / LIBRARY)
     Manifest.of(network.program, network.target, network.threads).write(folder)

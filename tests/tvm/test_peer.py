@@ -122,7 +122,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, rounds: Iterator[Any]) -> None:
         for results in rounds:
             measure_callbacks[-1].note(*results)
 
-    monkeypatch.setattr(peer, "_AfterRound", lambda note: SimpleNamespace(note=note))
+    monkeypatch.setattr(peer, "AfterRound", lambda note: SimpleNamespace(note=note))
     monkeypatch.setattr(meta_schedule, "tune_tir", tune_tir)
 
 

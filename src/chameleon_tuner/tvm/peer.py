@@ -93,7 +93,7 @@ def tune(
             str(folder),
             request.trials,
             num_trials_per_iter=TRIALS_PER_ROUND,
-            measure_callbacks=[*MeasureCallback.create("default"), _AfterRound(rounds.note)],
+            measure_callbacks=[*MeasureCallback.create("default"), AfterRound(rounds.note)],
             seed=search_seed(request.seed),
         )
     except Exception as failure:  # whatever it is, what was measured before counts
@@ -218,7 +218,7 @@ def _own_secs(status: Status, runner: Any) -> float:
 
 
 @derived_object
-class _AfterRound(PyMeasureCallback):  # type: ignore[misc]
+class AfterRound(PyMeasureCallback):  # type: ignore[misc]
     """Hands the results of a round on, after MetaSchedule's own callbacks."""
 
     def __init__(self, note: Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], None]) -> None:
@@ -233,4 +233,5 @@ class _AfterRound(PyMeasureCallback):  # type: ignore[misc]
         builder_results: Sequence[Any],
         runner_results: Sequence[Any],
     ) -> None:
+        """See TVM's `MeasureCallback`."""
         self._note(measure_candidates, builder_results, runner_results)
