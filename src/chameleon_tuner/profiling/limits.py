@@ -7,12 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from chameleon_tuner.profiling.results import Limits
-
-_SIDE = 2048
-"""Of the matrices: 17 * 10^9 operations, at which a BLAS is at its best."""
 
 _COPIED_BYTES = 512 * 2**20
 """Several times what the caches of a desktop hold; a server's may hold much of it."""
@@ -21,16 +17,14 @@ _REPEATS = 5
 
 
 def measure_limits(threads: int) -> Limits:
-    """The best of some large matrix products in NumPy's BLAS, and of some large copies.
+    """The best of some runs of nothing but multiply-adds, and of some large copies.
 
     Args:
         threads: that both may use.
     """
-    rng = np.random.default_rng(0)
-    left, right = (rng.random((_SIDE, _SIDE), dtype=np.float32) for _ in range(2))
-    with threadpool_limits(limits=threads, user_api="blas"):
-        product_secs = _best(lambda: np.dot(left, right))
-    return Limits(2e-9 * _SIDE**3 / product_secs, 2e-9 * _COPIED_BYTES / _copy_secs(threads))
+    from chameleon_tuner.tvm.peak import peak_gflops  # loads TVM
+
+    return Limits(peak_gflops(threads), 2e-9 * _COPIED_BYTES / _copy_secs(threads))
 
 
 def _copy_secs(threads: int) -> float:

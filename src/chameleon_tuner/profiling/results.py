@@ -15,7 +15,7 @@ class Limits:
     """What the machine can do with the threads of the network, measured in the same sitting.
 
     Attributes:
-        gflops: 10^9 floating-point operations a second, of a large matrix product.
+        gflops: 10^9 floating-point operations a second, of nothing but multiply-adds.
         gbytes: 10^9 bytes a second, read and written, of a copy that fits no cache.
     """
 

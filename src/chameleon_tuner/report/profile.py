@@ -71,12 +71,12 @@ def notes(found: Profile) -> list[str]:
         f"a call of the network takes {significant(found.latency_us)} us; its kernels "
         f"{significant(found.kernels_us)} us of that "
         f"({percent(found.kernels_us, found.latency_us)}), isolated {significant(isolated)} us",
-        f"peak: {significant(limits.gflops)} GFLOP/s, a large matrix product in NumPy's BLAS; "
+        f"peak: {significant(limits.gflops)} GFLOP/s, nothing but multiply-adds in registers; "
         f"copy: {significant(limits.gbytes)} GB/s, read and written, of what fits no cache",
         "isolated: repeated by itself, on what it left in the caches, medians of "
         f"{ISOLATED_ROUNDS} rounds; GB/s counts every argument once and in full",
         "GFLOP/s counts the operations of direct convolutions: above the peak where the kernel is "
-        "another algorithm's",
+        "another algorithm's, and by some per cent where the machine was quicker at its moment",
         *([] if computing else ["operations are not known: tune the model again for GFLOP/s"]),
     ]
 
