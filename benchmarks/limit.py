@@ -3,8 +3,9 @@
     python benchmarks/limit.py benchmarks/results/paper-layers [MORE.jsonl.gz ...]
 
 Takes what all tuners measured on a task, and other recordings of it, together: the limit of the
-space, as far as it is known. Both sides are times of the tuners' own engine, and the least of
-thousands of timings is one of a quiet moment: a recipe at 1.00 would have been lucky, too.
+space, as far as it is known. Of MetaSchedule, whose candidates are in no recording, the best of
+each run. Both sides are times of the tuners' own engine, and the least of thousands of timings is
+one of a quiet moment: a recipe at 1.00 would have been lucky, too.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def main() -> None:
     ratios = []
     print(f"{'task':12} {'measured':>8} {'best us':>9} {'GFLOP/s':>8}  " + "  ".join(recipes))
     for task, configurations in measured.items():
-        best = min(configurations.values()) * 1e6
         own = [[c["own_us"][-1] for c in curves if _is(c, task, recipe)] for recipe in recipes]
+        best = min(1e6 * min(configurations.values()), *map(min, own))
         ratios.append([geometric_mean(times) / best for times in own])
         row = "  ".join(f"{r:{len(n)}.2f}" for r, n in zip(ratios[-1], recipes, strict=True))
         rate = 1e-3 * flops[task] / best

@@ -45,6 +45,7 @@ class Notes:
         limit_secs: no round begins after it.
         rounds: seconds, trials and records at the end of every round.
         trials: measured so far.
+        over: whether the limit ended it.
     """
 
     clock: Stopwatch
@@ -52,6 +53,7 @@ class Notes:
     limit_secs: float
     rounds: list[tuple[float, int, int]] = field(default_factory=list)
     trials: int = 0
+    over: bool = False
 
     def round_over(self, candidates: Sequence[Any], *_: Any) -> None:
         """Raises TimeIsUpError once the limit is over."""
@@ -59,7 +61,8 @@ class Notes:
         with self.records.open() as lines:
             known = sum(1 for _ in lines)
         self.rounds.append((self.clock.total(), self.trials, known))
-        if self.clock.total() > self.limit_secs:
+        self.over = self.clock.total() > self.limit_secs
+        if self.over:
             raise TimeIsUpError
 
     def by(self, secs: float) -> tuple[int, int]:
@@ -122,7 +125,7 @@ def tune(network: Any, asked: argparse.Namespace, clock: Stopwatch, limit_secs: 
             seed=search_seed(asked.seed),
         )
     except Exception:  # TVM wraps what a callback raises
-        if clock.total() <= limit_secs:
+        if not notes.over:
             raise
     return notes
 

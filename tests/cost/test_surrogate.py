@@ -70,6 +70,20 @@ def test_a_task_that_hardly_grew_is_not_fitted_again(
     assert (model.predict(rows[420:450]).mean != before).any() == renewed
 
 
+def test_the_same_fits_give_the_same_model(nchw: Recording, history_of: HistoryOf) -> None:
+    """A run that goes on repeats them from the start, and proposes the same."""
+    space, rows, seconds = nchw
+    models = [TreeSurrogate(space), TreeSurrogate(space)]
+    for model in models:
+        history = History(space)
+        for first in range(0, 432, 16):
+            some = slice(first, first + 16)
+            history.extend(history_of(space, rows[some], seconds[some]).outcomes)
+            model.fit(history)
+    means = [model.predict(rows[432:]).mean for model in models]
+    assert (means[0] == means[1]).all()
+
+
 def test_options_and_seed_change_the_model(nchw: Recording, history_of: HistoryOf) -> None:
     space, rows, seconds = nchw
     history = history_of(space, rows[:50], seconds[:50])

@@ -29,7 +29,7 @@ class Surrogate(Protocol):
         ...
 
     def fit(self, history: History) -> None:
-        """Learn from everything measured so far."""
+        """Learn from everything measured so far; what hardly grew may be left as it is."""
         ...
 
     def predict(self, rows: IntArray) -> Prediction:

@@ -20,8 +20,9 @@ from chameleon_tuner.interrupts import held_back
 from chameleon_tuner.space import DesignSpace, IntArray
 
 RENEWAL = 0.05
-"""Share of its own records by which a task's must have grown for a new fit, from 320 records on
-with batches of 16: a fit takes as long as it has records, and one more batch changes it little."""
+"""Share by which a task's own records must have grown for a new fit; with batches of 16 every
+second is left out after 320. A fit takes as long as there are records, and a batch changes little
+(docs/evaluation.md); like tasks' records weigh 16 of so many, and may wait."""
 
 
 @functools.cache
@@ -34,9 +35,10 @@ def _threads() -> ThreadpoolController:
 class TreeSurrogate:
     """Encoding, target transform and regressor, put together; a `Surrogate`.
 
-    The same history gives the same model in every process. It knows something once at least one
-    candidate has run, of this task or of a like one that shares its records, or from the start
-    where it has a prior; a fit replaces the model, and predictions are thread-safe.
+    The same fits, one after another, give the same model in every process; one to a task that
+    hardly grew changes nothing. It knows something once at least one candidate has run, of this
+    task or of a like one that shares its records, or from the start where it has a prior; a fit
+    replaces the model, and predictions are thread-safe.
     """
 
     def __init__(
