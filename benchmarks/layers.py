@@ -46,7 +46,10 @@ def main() -> None:
         folders = tuned(layer, asked.out, asked.seconds), peer(layer, asked.out, asked.minutes)
         mine, theirs = side_by_side(folders)
         ratios.append(mine / theirs)
-        print(f"{layer.name}: {mine * 1e6:.4g} and {theirs * 1e6:.4g} us, {ratios[-1]:.3f}")
+        print(
+            f"{layer.name}: {mine * 1e6:.4g} and {theirs * 1e6:.4g} us, {ratios[-1]:.3f}",
+            flush=True,
+        )
     print(f"geomean {geometric_mean(ratios):.3f}")
 
 
