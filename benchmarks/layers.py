@@ -11,21 +11,19 @@ the same seconds and minutes is not tuned again.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean, median
 
 import onnx
 
-from chameleon_tuner.machine import thread_environment, usable_cores
+from beside import turns_of
 from chameleon_tuner.zoo.layers import PAPER, SHOWN, ConvLayer
 
 HERE = Path(__file__).parent
-ROUNDS, TURN_SECS = 15, 0.2
+ROUNDS = 15
 
 
 def main() -> None:
@@ -39,12 +37,11 @@ def main() -> None:
     layers = [layer for layer in PAPER if layer.name in asked.layers.split(",")]
     if not layers:
         parser.error(f"no such layer; there are {', '.join(layer.name for layer in PAPER)}")
-    os.environ.update(thread_environment(usable_cores()))  # before TVM's threads start
     asked.out.mkdir(exist_ok=True)
     ratios = []
     for layer in layers:
         folders = tuned(layer, asked.out, asked.seconds), peer(layer, asked.out, asked.minutes)
-        mine, theirs = side_by_side(folders)
+        mine, theirs = map(median, zip(*turns_of(folders, ROUNDS), strict=True))
         ratios.append(mine / theirs)
         print(
             f"{layer.name}: {mine * 1e6:.4g} and {theirs * 1e6:.4g} us, {ratios[-1]:.3f}",
@@ -72,16 +69,6 @@ def peer(layer: ConvLayer, out: Path, minutes: int) -> Path:
         options = ["--minutes", str(minutes), "--a-round", "64"]
         _run([sys.executable, str(HERE / "network.py"), _model(layer, out), str(whole), *options])
     return folder
-
-
-def side_by_side(folders: Sequence[Path]) -> list[float]:
-    """Seconds of a call of each, medians over rounds in turns."""
-    from chameleon_tuner.tvm.deploy import Library
-
-    libraries = [Library(folder) for folder in folders]
-    inputs = libraries[0].random_inputs(0)
-    rounds = [[one.time(inputs, TURN_SECS) for one in libraries] for _ in range(ROUNDS)]
-    return [median(turns) for turns in zip(*rounds, strict=True)]
 
 
 def _model(layer: ConvLayer, out: Path) -> str:

@@ -76,24 +76,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", default="5,10,20")
+    parser.add_argument("--minutes", type=minutes, default="5,10,20")
     parser.add_argument("--a-round", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    minutes = sorted(map(int, asked.minutes.split(",")))
+    if asked.out.exists():
+        parser.error(f"{asked.out} is there already; give another OUT")
     clock = Stopwatch(from_process_start=True)
-    asked.out.mkdir(parents=True)
     threads = usable_cores()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.update(thread_environment(threads))
         os.environ["PYTHONPATH"] = eased_path(Path(scratch))
         network = prepared(asked.model, threads)
-        notes = tune(network, asked, clock, 60.0 * minutes[-1])
-    for mark in minutes:
+        asked.out.mkdir(parents=True)
+        notes = tune(network, asked, clock, 60.0 * asked.minutes[-1])
+    for mark in asked.minutes:
         trials, known = notes.by(60.0 * mark)
         print(f"{mark} minutes: {trials} trials taken in, {known} of them in the database")
         if known:
             build(network, asked.out, known, asked.out / f"{mark}m")
+
+
+def minutes(text: str) -> list[int]:
+    return sorted(map(int, text.split(",")))
 
 
 def prepared(model: Path, threads: int) -> Any:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 
 from chameleon_tuner.machine import thread_environment, usable_cores
+from chameleon_tuner.profiling.limits import peak_gflops
 
 
 def main() -> None:
     """See the module."""
     threads = usable_cores()
     os.environ.update(thread_environment(threads))  # before TVM's threads start
-    from chameleon_tuner.tvm.peak import peak_gflops
-
     for _ in range(3):
         print(f"{threads} threads: {peak_gflops(threads):.0f} GFLOP/s")
 

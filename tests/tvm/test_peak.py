@@ -8,6 +8,7 @@ import pytest
 import tvm
 from tvm.target import Target
 
+from chameleon_tuner.profiling import limits
 from chameleon_tuner.task import NARROW, WIDE
 from chameleon_tuner.tvm import peak
 from chameleon_tuner.tvm.targets import resolve_target, vector_bits
@@ -39,7 +40,7 @@ def test_the_sums_are_right() -> None:
 
 
 def test_two_operations_a_lane_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak.time, "perf_counter", map(float, itertools.count()).__next__)
+    monkeypatch.setattr(limits.time, "perf_counter", map(float, itertools.count()).__next__)
     bits = vector_bits(resolve_target("auto", 1))
     operations = 2 * peak.STEPS * peak.CHAINS[bits] * bits // 32
-    assert peak.peak_gflops(1) == pytest.approx(1e-9 * operations)
+    assert limits.peak_gflops(1) == pytest.approx(1e-9 * operations)

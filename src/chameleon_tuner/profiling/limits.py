@@ -13,7 +13,8 @@ from chameleon_tuner.profiling.results import Limits
 _COPIED_BYTES = 512 * 2**20
 """Several times what the caches of a desktop hold; a server's may hold much of it."""
 
-_REPEATS = 5
+_COPIES, _PEAK_RUNS = 5, 32
+"""0.1 s and 0.01 s each."""
 
 
 def measure_limits(threads: int) -> Limits:
@@ -22,9 +23,15 @@ def measure_limits(threads: int) -> Limits:
     Args:
         threads: that both may use.
     """
-    from chameleon_tuner.tvm.peak import peak_gflops  # loads TVM
-
     return Limits(peak_gflops(threads), 2e-9 * _COPIED_BYTES / _copy_secs(threads))
+
+
+def peak_gflops(threads: int) -> float:
+    """10^9 floating-point operations a second of nothing but multiply-adds in registers."""
+    from chameleon_tuner.tvm.peak import peak_run  # loads TVM
+
+    run, operations = peak_run(threads)
+    return 1e-9 * operations / _best(run, _PEAK_RUNS)
 
 
 def _copy_secs(threads: int) -> float:
@@ -32,12 +39,12 @@ def _copy_secs(threads: int) -> float:
     target = np.zeros_like(source)
     parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
     with ThreadPoolExecutor(threads) as pool:
-        return _best(lambda: list(pool.map(lambda part: np.copyto(*part), parts)))
+        return _best(lambda: list(pool.map(lambda part: np.copyto(*part), parts)), _COPIES)
 
 
-def _best(run: Callable[[], object]) -> float:
+def _best(run: Callable[[], object], repeats: int) -> float:
     secs = []
-    for _ in range(_REPEATS):
+    for _ in range(repeats):
         begin = time.perf_counter()
         run()
         secs.append(time.perf_counter() - begin)

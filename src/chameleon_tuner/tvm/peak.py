@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 import numpy as np
 import tvm
@@ -19,11 +19,9 @@ CHAINS = {WIDE: 24, NARROW: 12}
 STEPS = 1 << 22
 """Of every chain: 6 to 12 ms."""
 
-_REPEATS = 32
 
-
-def peak_gflops(threads: int) -> float:
-    """The best of some runs on this CPU, in 10^9 operations a second.
+def peak_run(threads: int) -> tuple[Callable[[], None], int]:
+    """One run of the kernel on this CPU, and its floating-point operations.
 
     A large product of matrices is no peak: NumPy's BLAS has half of it on a Zen 5, where tuned
     convolutions have all (docs/evaluation.md).
@@ -34,15 +32,10 @@ def peak_gflops(threads: int) -> float:
     target = resolve_target("auto", threads)
     bits = vector_bits(target)
     chains, lanes = CHAINS[bits], bits // 32
-    run = tvm.compile(multiply_adds(threads, chains, lanes), target=target)["multiply_adds"]
+    function = tvm.compile(multiply_adds(threads, chains, lanes), target=target)["multiply_adds"]
     factors = tvm.runtime.tensor(np.full(lanes, 0.5, dtype=np.float32))
     sums = tvm.runtime.tensor(np.zeros((threads, chains * lanes), dtype=np.float32))
-    secs = []
-    for _ in range(_REPEATS):
-        begin = time.perf_counter()
-        run(factors, sums)
-        secs.append(time.perf_counter() - begin)
-    return 2e-9 * STEPS * threads * chains * lanes / min(secs)
+    return lambda: function(factors, sums), 2 * STEPS * threads * chains * lanes
 
 
 def multiply_adds(threads: int, chains: int, lanes: int) -> tirx.PrimFunc:
