@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from chameleon_tuner.cost.shared import SharedRecords
+from chameleon_tuner.cost.surrogate import TreeSurrogate
 from chameleon_tuner.explore.base import Candidates
 from chameleon_tuner.history import History
 from chameleon_tuner.recipes import RECIPES
@@ -29,3 +31,22 @@ def test_the_default_recipe_leaves_where_it_has_settled(recipe: str, least: int,
     known = np.isin(SPACE.micro_kernels(batch), SPACE.micro_kernels(history.rows))
     assert len(batch) == 16
     assert least <= int((~known).sum()) <= most
+
+
+def test_the_default_recipe_looks_where_it_has_not_settled() -> None:
+    """Evolution and descent stay around what was measured; MAP-Elites brings the others."""
+    measured = SPACE.sample(64, np.random.default_rng(0))
+    history = History(SPACE)
+    history.extend(measure(BOWL, measured))
+    model = TreeSurrogate(SPACE)
+    model.fit(history)
+    looked_at = {
+        name: len(np.unique(SPACE.micro_kernels(_proposed(name, model, history).rows)))
+        for name in ("chameleon", "chameleon-cold")
+    }
+    assert looked_at["chameleon"] > 1.5 * looked_at["chameleon-cold"]
+
+
+def _proposed(recipe: str, model: TreeSurrogate, history: History) -> Candidates:
+    explorer = RECIPES[recipe].explorer(SharedRecords())
+    return explorer.propose(SPACE, model, history, np.random.default_rng(1))

@@ -9,11 +9,13 @@ import pytest
 from chameleon_tuner import tuner
 from chameleon_tuner.errors import UsageError
 from chameleon_tuner.machine import usable_cores
+from chameleon_tuner.schedule import EFFORTS, parse_duration
 from chameleon_tuner.stopwatch import Stopwatch
 from chameleon_tuner.tuner import (
     FINISH_SECS,
     FINISH_SECS_A_KERNEL,
     LEAST_SEARCH,
+    LEAST_SLOWNESS,
     MOST_SLOWNESS,
     START_SECS,
     START_SECS_A_KERNEL,
@@ -29,9 +31,26 @@ from chameleon_tuner.tuner import (
     ],
 )
 def test_a_time_budget_leaves_time_to_finish(text: str, kernels: int, search_secs: float) -> None:
-    budget = Options(time_budget=text).budget(kernels, Stopwatch())
+    start = START_SECS + kernels * START_SECS_A_KERNEL
+    budget = Options(time_budget=text).budget(kernels, Clock(start))
     assert budget.search_secs == search_secs
-    assert budget.deadline - time.monotonic() == pytest.approx(search_secs, abs=5.0)
+    left = max(search_secs - start, LEAST_SEARCH * parse_duration(text))
+    assert budget.deadline - time.monotonic() == pytest.approx(left, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "trials"),
+    [
+        (Options(), 3 * EFFORTS["standard"]),
+        (Options(time_budget="10m"), 3 * EFFORTS["full"]),
+        (Options(time_budget="10m", effort="quick"), 3 * EFFORTS["quick"]),
+        (Options(time_budget="10m", trials=7), 7),
+    ],
+)
+def test_a_time_budget_alone_is_not_cut_off_by_the_usual_trials(
+    options: Options, trials: int
+) -> None:
+    assert options.budget(3, Stopwatch()).trials == trials
 
 
 class Clock(Stopwatch):
@@ -46,7 +65,7 @@ class Clock(Stopwatch):
         return self._secs
 
 
-@pytest.mark.parametrize("slowness", [0.5, 1.0, 1.5, 10.0])
+@pytest.mark.parametrize("slowness", [0.5, 0.8, 1.0, 1.5, 10.0])
 def test_a_machine_that_began_slowly_has_more_time_to_finish(slowness: float) -> None:
     """What is asked for is the same: a run that goes on proposes what it proposed."""
     start = START_SECS + 20 * START_SECS_A_KERNEL
@@ -54,7 +73,7 @@ def test_a_machine_that_began_slowly_has_more_time_to_finish(slowness: float) ->
 
     budget = Options(time_budget="10m").budget(20, Clock(slowness * start))
     assert budget.search_secs == 600 - finish
-    left = 600 - min(max(1.0, slowness), MOST_SLOWNESS) * finish - slowness * start
+    left = 600 - min(max(LEAST_SLOWNESS, slowness), MOST_SLOWNESS) * finish - slowness * start
     assert budget.deadline - time.monotonic() == pytest.approx(left, abs=1.0)
 
 

@@ -35,16 +35,17 @@ if TYPE_CHECKING:
 
 HANDLER = "chameleon_tuner.tvm.compare:ModelWorker"
 
-FINISH_SECS, FINISH_SECS_A_KERNEL = 20.0, 1.5
-"""Of a time budget for what follows the search: the final comparisons, compiling and comparing the
-model. ResNet-18 with its 20 kernels took 42 to 48 s on two cores."""
+FINISH_SECS, FINISH_SECS_A_KERNEL = 15.0, 1.5
+"""Of a time budget for what follows the search: its last batch, the final comparisons, compiling
+and comparing the model. ResNet-18 with its 20 kernels took 42 to 44 s on two cores of a Zen 3."""
 
 START_SECS, START_SECS_A_KERNEL = 2.0, 0.2
 """What came before the search in the same runs. A machine that is slower there is slower in the
 end: the same one took 1.4 times as long in both when it had busy neighbours."""
 
-MOST_SLOWNESS = 2.0
-"""What takes longer in the beginning is a large model, or one that was not in the file cache."""
+LEAST_SLOWNESS, MOST_SLOWNESS = 0.75, 2.0
+"""A Zen 5 began in 0.67 of the time and finished in 0.7. What takes longer in the beginning is a
+large model, or one that was not in the file cache."""
 
 BUILDS_A_CORE, MOST_BUILDS = 4, 64
 """Before what was built is run. With fewer some cores are idle while another compiles the last;
@@ -59,9 +60,10 @@ class Options:
     """What a run is asked for.
 
     Attributes:
-        effort: preset of trials: quick, standard, full.
+        effort: preset of trials: quick, standard, full; by default standard, and with a time budget
+            full. A search ends sooner where nothing is gained any more.
         trials: of all tasks together, in place of the preset's.
-        time_budget: wall-clock of the whole run, such as `10m`.
+        time_budget: wall-clock of the whole run, such as `10m`, all of which is used.
         seed: of the search.
         recipe: see `chameleon_tuner.recipes`.
         explorer: in place of the recipe's.
@@ -75,7 +77,7 @@ class Options:
         handler: of the worker processes; tests inject faults here.
     """
 
-    effort: str = "standard"
+    effort: str | None = None
     trials: int | None = None
     time_budget: str | None = None
     seed: int = 0
@@ -98,24 +100,29 @@ class Options:
             raise UsageError(f"{self.trials} trials: ask for at least one")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}: a seed is not negative")
-        trials_of(self.effort, 1)
+        self._trials(1)
         if self.time_budget is not None:
             parse_duration(self.time_budget)
         return resolve_recipe(self.recipe, self.explorer, self.sampler)
 
     def budget(self, kernels: int, clock: Stopwatch) -> Budget:
         """The budget for a network of so many distinct kernels."""
-        trials = self.trials if self.trials is not None else trials_of(self.effort, kernels)
+        trials = self._trials(kernels)
         if self.time_budget is None:
             return Budget(trials)
         whole_secs = parse_duration(self.time_budget)
         finish_secs = FINISH_SECS + FINISH_SECS_A_KERNEL * kernels
         begun_secs, least_secs = clock.total(), LEAST_SEARCH * whole_secs
         slowness = begun_secs / (START_SECS + START_SECS_A_KERNEL * kernels)
-        finish_slowly_secs = min(max(1.0, slowness), MOST_SLOWNESS) * finish_secs
+        finish_slowly_secs = min(max(LEAST_SLOWNESS, slowness), MOST_SLOWNESS) * finish_secs
         left_secs = max(least_secs, whole_secs - finish_slowly_secs - begun_secs)
         search_secs = max(least_secs, whole_secs - finish_secs)
         return Budget(trials, time.monotonic() + left_secs, search_secs=search_secs)
+
+    def _trials(self, kernels: int) -> int:
+        effort = self.effort or ("full" if self.time_budget else "standard")
+        preset = trials_of(effort, kernels)
+        return preset if self.trials is None else self.trials
 
 
 def builds_together(cores: int) -> int:

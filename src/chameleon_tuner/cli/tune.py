@@ -19,6 +19,7 @@ from chameleon_tuner.cli.options import parse_shapes, shape_option, target_optio
 # What is known by name, and the defaults: their homes take too long to import for a help text. A
 # test compares.
 EFFORTS = "quick, standard or full: 64, 192 or 768 trials a task on average"
+DEFAULT_EFFORT = "standard; full with a time budget"
 RECIPES = "chameleon, chameleon-cold, chameleon-paper, autotvm, evolutionary, random"
 EXPLORERS = "annealing, descent, elites, evolutionary, mixed, ppo, ppo-paper, random"
 SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
@@ -27,7 +28,9 @@ SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
 @click.command()
 @click.argument("model")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the result.")
-@click.option("--effort", default="standard", metavar="EFFORT", help=f"{EFFORTS}.")
+@click.option(
+    "--effort", default=None, metavar="EFFORT", help=f"{EFFORTS}.", show_default=DEFAULT_EFFORT
+)
 @click.option("--trials", type=int, metavar="N", help="Of all tasks, in place of the effort's.")
 @click.option("--time-budget", metavar="TIME", help="Of the whole run, such as 90s, 10m or 1h30m.")
 @click.option("--seed", default=0, metavar="N", help="Of the search.")

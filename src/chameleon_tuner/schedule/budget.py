@@ -33,6 +33,11 @@ class Budget:
     now: Callable[[], float] = time.monotonic
     search_secs: float = math.inf
 
+    @property
+    def timed(self) -> bool:
+        """Whether there is a deadline."""
+        return math.isfinite(self.deadline)
+
     def out_of_time(self) -> bool:
         """Whether the time is up."""
         return self.now() >= self.deadline

@@ -35,8 +35,8 @@ class ScheduleParameters:
         optimism: share of its time that a task is expected to lose over as many trials as it
             had; halves the share of the recent gain in the estimate, as in Ansor's gradient
             (arXiv 2006.06762, section 6, alpha = 0.2 for the recent slope).
-        patience: batches without any gain above `resolution`, after which a task is done; more of
-            smaller ones.
+        patience: batches without any gain above `resolution`, after which a task has settled; more
+            of smaller ones.
         resolution: relative gain that counts; the noise of two timings of the same kernel.
         hopeless: batches without a single kernel that runs, after which a task is given up.
         chances: batches that a task has before it is given up for another that computes the same,
@@ -102,16 +102,17 @@ class Standing:
             return 0.0
         return self.fastest_secs - incumbent_secs
 
-    def done(self, parameters: ScheduleParameters) -> bool:
-        """Whether more trials are not expected to pay."""
-        if self.exhausted:
-            return True
-        if self.best_secs and math.isinf(self.best_secs[-1]):
-            return len(self.best_secs) >= parameters.hopeless
+    def over(self, parameters: ScheduleParameters) -> bool:
+        """Whether nothing is left to be found: all was measured, or nothing of it runs."""
+        failing = bool(self.best_secs) and math.isinf(self.fastest_secs)
+        return self.exhausted or (failing and len(self.best_secs) >= parameters.hopeless)
+
+    def settled(self, parameters: ScheduleParameters) -> bool:
+        """Whether it is on a plateau, where more trials bring little."""
         if len(self.best_secs) <= parameters.patience:
             return False
         before = self.best_secs[-1 - parameters.patience]
-        return self.best_secs[-1] > (1 - parameters.resolution) * before
+        return self.fastest_secs > (1 - parameters.resolution) * before
 
 
 class GradientScheduler:
@@ -122,9 +123,9 @@ class GradientScheduler:
 
     Where a task's batch would leave cores idle those of several tasks are measured together.
 
-    Ends when the budget is spent or every task has reached a plateau. Of tasks that compute the
-    same kernel the network needs the fastest: one that is not expected to catch up in a batch
-    is over.
+    A task on a plateau comes after all others. When every one is, the search ends, unless there is
+    a time budget: that is spent. Of tasks that compute the same kernel the network needs the
+    fastest: one that is not expected to catch up in a batch is over.
 
     Args:
         tasks: of one network.
@@ -184,10 +185,13 @@ class GradientScheduler:
                 self._parameters, self._batch, incumbents[standing.task.kernel]
             )
             for key, standing in self.standings.items()
-            if not standing.done(self._parameters)
+            if not standing.over(self._parameters)
         }
         gaining = [key for key, gain in gains.items() if gain > 0]
-        ranked = sorted(gaining, key=gains.__getitem__, reverse=True)
+        settled = {key for key in gaining if self.standings[key].settled(self._parameters)}
+        if not self._budget.timed:
+            gaining = [key for key in gaining if key not in settled]
+        ranked = sorted(gaining, key=lambda key: (key in settled, -gains[key]))
         untried = [key for key in ranked if not self.standings[key].best_secs]
         return [self.standings[key].task for key in untried or ranked]
 
