@@ -174,7 +174,19 @@ class TestLiveTable:
         run.begin(progress)
         assert self.screen(progress, console)[-1].endswith("0:00  about 0:25 left")
         run.batch(progress, 0, 1e-3)
-        assert self.screen(progress, console)[-1].endswith("0:10  about 0:15 left")
+        assert self.screen(progress, console)[-1].endswith("16 trials  0:10  about 0:15 left")
+
+    @pytest.mark.parametrize(("budget_secs", "share"), [(math.inf, 16 / 64), (20.0, 10 / 20)])
+    def test_the_bar_is_of_what_is_spent_most(
+        self, made_run: Make, budget_secs: float, share: float
+    ) -> None:
+        run = made_run(2)
+        progress, console = self.show(run, 80, 24, time_budget_secs=budget_secs)
+        run.begin(progress)
+        run.batch(progress, 0, 1e-3)
+        last = self.screen(progress, console)[-1]
+        whole = 80 - len("^C") - len(last.lstrip("━╸╺ ")) - len("  ")
+        assert last.count("━") == pytest.approx(share * whole, abs=1)
 
     def test_says_that_it_resumed_and_what_it_does_at_the_end(self, made_run: Make) -> None:
         run = made_run(2)

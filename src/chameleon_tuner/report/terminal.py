@@ -160,13 +160,20 @@ class LiveTable:
         grid.add_column(ratio=1)
         for _ in range(3):
             grid.add_column(no_wrap=True)
+        timed = math.isfinite(self._time_budget_secs)
+        trials = str(board.trials) if timed else f"{board.trials}/{board.total}"
         grid.add_row(
-            ProgressBar(total=max(board.total, 1), completed=board.trials),
-            f"{board.trials}/{board.total} trials",
+            ProgressBar(total=1.0, completed=self._share(board)),
+            f"{trials} trials",
             clock_face(board.elapsed_secs()),
             self._left(board),
         )
         return grid
+
+    def _share(self, board: Board) -> float:
+        """Of the budget that is spent, be it of trials or of time."""
+        of_trials = board.trials / max(board.total, 1)
+        return min(1.0, max(of_trials, board.elapsed_secs() / self._time_budget_secs))
 
     def _left(self, board: Board) -> str:
         left_secs = board.left_secs()
