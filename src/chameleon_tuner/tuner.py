@@ -100,14 +100,14 @@ class Options:
             raise UsageError(f"{self.trials} trials: ask for at least one")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}: a seed is not negative")
-        self._trials(1)
+        trials_of(self._preset, 1)
         if self.time_budget is not None:
             parse_duration(self.time_budget)
         return resolve_recipe(self.recipe, self.explorer, self.sampler)
 
     def budget(self, kernels: int, clock: Stopwatch) -> Budget:
         """The budget for a network of so many distinct kernels."""
-        trials = self._trials(kernels)
+        trials = self.trials if self.trials is not None else trials_of(self._preset, kernels)
         if self.time_budget is None:
             return Budget(trials)
         whole_secs = parse_duration(self.time_budget)
@@ -119,10 +119,9 @@ class Options:
         search_secs = max(least_secs, whole_secs - finish_secs)
         return Budget(trials, time.monotonic() + left_secs, search_secs=search_secs)
 
-    def _trials(self, kernels: int) -> int:
-        effort = self.effort or ("full" if self.time_budget else "standard")
-        preset = trials_of(effort, kernels)
-        return preset if self.trials is None else self.trials
+    @property
+    def _preset(self) -> str:
+        return self.effort or ("full" if self.time_budget else "standard")
 
 
 def builds_together(cores: int) -> int:

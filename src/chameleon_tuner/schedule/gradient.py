@@ -125,7 +125,7 @@ class GradientScheduler:
 
     A task on a plateau comes after all others. When every one is, the search ends, unless there is
     a time budget: that is spent. Of tasks that compute the same kernel the network needs the
-    fastest: one that is not expected to catch up in a batch is over.
+    fastest: one that is not expected to catch up in a batch is left out.
 
     Args:
         tasks: of one network.
@@ -174,7 +174,10 @@ class GradientScheduler:
         return plans
 
     def _by_gain(self) -> list[Task]:
-        """Those from which the network gains, most first; until all were tried, the untried."""
+        """Those from which the network gains, most first, and what has settled behind them.
+
+        Until all were tried, the untried.
+        """
         incumbents: dict[str, float] = {}
         for standing in self.standings.values():
             kernel = standing.task.kernel
