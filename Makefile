@@ -1,12 +1,13 @@
 # make setup   a .venv in the checkout with everything, pinned
 # make test    the checks and tests that CI runs
+# make docs    the documentation as a site, into site/
 # make demo    tune ResNet-18 for this machine and print the result
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: setup test check demo clean
+.PHONY: setup test check docs demo clean
 
 setup: $(VENV)/.complete
 
@@ -19,9 +20,17 @@ check: setup
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 test: check
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+$(VENV)/.docs: $(VENV)/.complete
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 demo: setup
 	mkdir -p $(DEMO)
@@ -30,4 +39,4 @@ demo: setup
 	$(BIN)/chameleon run $(DEMO)/tuned --bench
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) site

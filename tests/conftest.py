@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from chameleon_tuner.testing.models import tiny_network
+from chameleon_tuner.testing.made import tiny_network
 
 TRIALS = 24
 
@@ -66,6 +66,12 @@ def tuned_run(
 def tuned_folder(tuned_run: TunedRun) -> Path:
     """The folder of `tuned_run`."""
     return tuned_run.folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests neither use nor change what runs of the user have measured of this machine."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True, scope="session")

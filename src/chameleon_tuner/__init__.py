@@ -10,19 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chameleon_tuner.errors import ChameleonError
-    from chameleon_tuner.recipes import Recipe
-    from chameleon_tuner.result import Result
-    from chameleon_tuner.tuner import Options, tune
+    from chameleon_tuner.app.options import Options
+    from chameleon_tuner.app.tune import tune
+    from chameleon_tuner.core.errors import ChameleonError
+    from chameleon_tuner.report.result import Result
+    from chameleon_tuner.search.recipes import Recipe
 
 __all__ = ["ChameleonError", "Options", "Recipe", "Result", "tune"]
 
 _HOMES = {
-    "ChameleonError": "errors",
-    "Options": "tuner",
-    "Recipe": "recipes",
-    "Result": "result",
-    "tune": "tuner",
+    "ChameleonError": "core.errors",
+    "Options": "app.options",
+    "Recipe": "search.recipes",
+    "Result": "report.result",
+    "tune": "app.tune",
 }
 
 

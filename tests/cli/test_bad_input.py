@@ -15,7 +15,7 @@ import onnx
 import pytest
 
 from chameleon_tuner.cli import main
-from chameleon_tuner.testing.models import open_batch, tiny_network, unknown_operator
+from chameleon_tuner.testing.made import open_batch, tiny_network, unknown_operator
 
 ASSETS = Path(__file__).parents[1] / "records" / "assets"
 

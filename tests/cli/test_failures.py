@@ -11,7 +11,7 @@ import pytest
 
 from chameleon_tuner.cli import app, failures, main
 from chameleon_tuner.cli.native import NativeMessages
-from chameleon_tuner.errors import MeasurementError, ModelError, NothingMeasuredError
+from chameleon_tuner.core.errors import MeasurementError, ModelError, NothingMeasuredError
 
 
 @pytest.mark.parametrize(

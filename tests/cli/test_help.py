@@ -7,17 +7,17 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from chameleon_tuner.app.tune import Options
+from chameleon_tuner.bench.compare.comparison import ComparisonOptions
+from chameleon_tuner.bench.compare.contest import known_recipes
+from chameleon_tuner.bench.compare.suites import PAPER_SUITES
 from chameleon_tuner.cli import app, main
-from chameleon_tuner.cli import compare as compare_module
-from chameleon_tuner.cli import tune as tune_module
-from chameleon_tuner.cli import zoo as zoo_module
-from chameleon_tuner.compare.comparison import Options as CompareOptions
-from chameleon_tuner.compare.contest import known_recipes
-from chameleon_tuner.compare.suites import PAPER_SUITES
+from chameleon_tuner.cli.commands import compare as compare_module
+from chameleon_tuner.cli.commands import tune as tune_module
+from chameleon_tuner.cli.commands import zoo as zoo_module
 from chameleon_tuner.measure.replay import POLICIES
-from chameleon_tuner.recipes import EXPLORERS, RECIPES, SAMPLERS
-from chameleon_tuner.schedule import EFFORTS
-from chameleon_tuner.tuner import Options
+from chameleon_tuner.search.recipes import EXPLORERS, RECIPES, SAMPLERS
+from chameleon_tuner.search.schedule import EFFORTS
 from chameleon_tuner.zoo import NETWORKS
 
 HEAVY = {"numpy", "tvm", "torch", "sklearn", "xgboost", "sqlalchemy", "onnx", "rich"}
@@ -68,7 +68,7 @@ def test_defaults_in_help_texts_are_those_of_the_library() -> None:
 
 def test_defaults_of_compare_are_those_of_the_library() -> None:
     ours = {parameter.name: parameter.default for parameter in compare_module.compare.params}
-    theirs = CompareOptions()
+    theirs = ComparisonOptions()
     for name in ("seeds", "policy", "target"):
         assert ours[name] == getattr(theirs, name)
 

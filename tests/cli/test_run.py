@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from chameleon_tuner.cli import main
-from chameleon_tuner.cli.run import describe, load_arrays, save_arrays
-from chameleon_tuner.errors import UsageError
-from chameleon_tuner.testing.models import TINY_SHAPE
+from chameleon_tuner.cli.commands.run import describe, load_arrays, save_arrays
+from chameleon_tuner.core.errors import UsageError
+from chameleon_tuner.testing.made import TINY_SHAPE
 
 Refused = Callable[..., str]
 

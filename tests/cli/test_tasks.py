@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from chameleon_tuner.cli import main
-from chameleon_tuner.testing.models import open_batch, tiny_network
+from chameleon_tuner.testing.made import open_batch, tiny_network
 
 COLUMNS = ["task", "arguments, the output last", "FLOP", "calls", "space", "sketches", "algorithms"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from chameleon_tuner.bench.versus.duel import DuelOptions
+from chameleon_tuner.bench.versus.runtimes import RUNTIMES, chosen
 from chameleon_tuner.cli import app, main
-from chameleon_tuner.cli import versus as versus_module
+from chameleon_tuner.cli.commands import versus as versus_module
 from chameleon_tuner.report.versus import HEADING
-from chameleon_tuner.versus.duel import Options
-from chameleon_tuner.versus.runtimes import RUNTIMES, chosen
 
 Refused = Callable[..., str]
 
@@ -75,7 +75,7 @@ def test_help() -> None:
 
 def test_defaults_are_those_of_the_comparison() -> None:
     ours = {parameter.name: parameter.default for parameter in versus_module.versus.params}
-    theirs = Options()
+    theirs = DuelOptions()
     assert (ours["rounds"], ours["seed"]) == (theirs.rounds, theirs.seed)
 
 

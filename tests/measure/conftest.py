@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import chameleon_tuner.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
+import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
 
 # isort: split
 
@@ -12,9 +12,9 @@ import tvm
 from tvm import te, topi
 from tvm.target import Target
 
-from chameleon_tuner.measure.lock import MachineLock
-from chameleon_tuner.task import Task
-from chameleon_tuner.tvm.traces import TracedSpace
+from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.measure.local.lock import MachineLock
+from chameleon_tuner.space.task import Task
 
 TARGET = {"kind": "llvm", "num-cores": 2}
 

@@ -9,18 +9,19 @@ from functools import cache
 import numpy as np
 import pytest
 
-from chameleon_tuner.cost.shared import SharedRecords
-from chameleon_tuner.errors import UsageError
-from chameleon_tuner.history import History
-from chameleon_tuner.loop import TaskSearch, search
-from chameleon_tuner.measure.base import Batch
-from chameleon_tuner.measure.outcome import Outcome, Status
+from chameleon_tuner.app.progress import Silent
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.core.errors import UsageError
+from chameleon_tuner.core.outcome import Outcome, Status
 from chameleon_tuner.measure.replay import ReplayMeasurer, VirtualClock, replayed
-from chameleon_tuner.progress import Silent
-from chameleon_tuner.recipes import resolve_recipe
-from chameleon_tuner.schedule import Budget, GradientScheduler
-from chameleon_tuner.space import Configuration, DesignSpace
-from chameleon_tuner.task import Task
+from chameleon_tuner.ports.measurer import Batch
+from chameleon_tuner.search.cost.shared import SharedRecords
+from chameleon_tuner.search.history import History
+from chameleon_tuner.search.loop import TaskSearch, search
+from chameleon_tuner.search.recipes import resolve_recipe
+from chameleon_tuner.search.schedule import Budget, GradientScheduler
+from chameleon_tuner.space import DesignSpace
+from chameleon_tuner.space.task import Task
 from chameleon_tuner.testing.landscapes import (
     matmul_space,
     recorded_conv2d,

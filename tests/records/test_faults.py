@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from chameleon_tuner.errors import RecordsError
+from chameleon_tuner.core.errors import RecordsError
 from chameleon_tuner.records import RecordStore
-from chameleon_tuner.testing.made_outcomes import ENVIRONMENT, RUN, WORKLOAD, make_outcome
+from chameleon_tuner.testing.made import ENVIRONMENT, RUN, WORKLOAD, make_outcome
 
 NOBODY = 65534
 
@@ -246,9 +246,9 @@ def test_no_room_for_a_new_file(tmp_path: Path) -> None:
 
 LIMITED = """
 import resource, sys
-from chameleon_tuner.errors import RecordsError
+from chameleon_tuner.core.errors import RecordsError
 from chameleon_tuner.records import RecordStore
-from chameleon_tuner.testing.made_outcomes import ENVIRONMENT, RUN, WORKLOAD, make_outcome
+from chameleon_tuner.testing.made import ENVIRONMENT, RUN, WORKLOAD, make_outcome
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 store = RecordStore.open(sys.argv[1])
 run = store.begin(RUN)

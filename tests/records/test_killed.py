@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from chameleon_tuner.errors import RecordsError
+from chameleon_tuner.core.errors import RecordsError
 from chameleon_tuner.records import RecordStore
-from chameleon_tuner.testing.made_outcomes import ENVIRONMENT, RUN, WORKLOAD, make_outcome
+from chameleon_tuner.testing.made import ENVIRONMENT, RUN, WORKLOAD, make_outcome
 
 BATCH = 50
 
 APPEND_FOREVER = f"""
 import itertools, sys
 from chameleon_tuner.records import RecordStore
-from chameleon_tuner.testing.made_outcomes import ENVIRONMENT, RUN, WORKLOAD, make_outcome
+from chameleon_tuner.testing.made import ENVIRONMENT, RUN, WORKLOAD, make_outcome
 with RecordStore.open(sys.argv[1]) as store:
     run = store.begin(RUN)
     done = len(store.lookup(WORKLOAD, ENVIRONMENT))

@@ -9,10 +9,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon_tuner.measure.outcome import Outcome
-from chameleon_tuner.records import RecordStore, Workload
-from chameleon_tuner.space import Configuration
-from chameleon_tuner.testing.made_outcomes import ENVIRONMENT, RUN, in_world, new_workload
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.core.outcome import Outcome
+from chameleon_tuner.ports.records import Workload
+from chameleon_tuner.records import RecordStore
+from chameleon_tuner.testing.made import ENVIRONMENT, RUN, in_world, new_workload
 
 ROUNDS, PLAN = 6, 5
 ticks = itertools.count()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from chameleon_tuner.records import RecordStore
-from chameleon_tuner.testing.made_outcomes import RUN
-from chameleon_tuner.testing.store_contract import DurableStoreContract, StoreContract
+from chameleon_tuner.testing.contracts.records import DurableStoreContract, StoreContract
+from chameleon_tuner.testing.made import RUN
 
 
 class TestFile(DurableStoreContract):

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from chameleon_tuner.measure.outcome import Outcome, Status
-from chameleon_tuner.progress import Progress
-from chameleon_tuner.schedule import Budget, GradientScheduler
-from chameleon_tuner.space import Choice, Configuration, DesignSpace, Sketch
-from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.app.progress import Progress
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.core.outcome import Outcome, Status
+from chameleon_tuner.search.schedule import Budget, GradientScheduler
+from chameleon_tuner.space import Choice, DesignSpace, Sketch
+from chameleon_tuner.space.task import Task
+from chameleon_tuner.system.clock import Stopwatch
 
 
 class FakeClock(Stopwatch):

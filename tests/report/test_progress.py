@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from chameleon_tuner.report.board import Board
-from chameleon_tuner.report.lines import Lines
+from chameleon_tuner.report.board import Board, Lines
 from chameleon_tuner.report.terminal import LiveTable
 
 Make = Callable[[int], Any]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from chameleon_tuner.report.closing import closing_lines
-from chameleon_tuner.report.markdown import write_report
-from chameleon_tuner.result import Result, TaskResult
+from chameleon_tuner.report.result import Result, TaskResult
+from chameleon_tuner.report.run import closing_lines, write_report
 
 
 def task(name: str, **changes: Any) -> TaskResult:
@@ -34,11 +32,6 @@ def untuned(name: str, **changes: Any) -> TaskResult:
 
 @pytest.fixture
 def result(tmp_path: Path) -> Result:
-    inputs = [
-        {"name": "a b", "shape": [1, 4], "dtype": "float32"},
-        {"name": "mask\n", "shape": [], "dtype": "int64"},
-    ]
-    (tmp_path / "manifest.json").write_text(json.dumps({"inputs": inputs}))
     return Result(
         model="net",
         target={"kind": "llvm"},
@@ -115,16 +108,8 @@ def test_the_report(result: Result) -> None:
     assert "| build    |    61.0 |   61% |" in report
 
 
-def test_the_reports_script_is_python_whatever_the_inputs_are_called(result: Result) -> None:
+def test_the_report_says_how_to_use_it_where_the_backend_does(result: Result) -> None:
+    write_report(result, ["Call `it`."])
+    assert "\n## Use\n\nCall `it`.\n\n## Made with\n" in (result.folder / "report.md").read_text()
     write_report(result)
-    script = (result.folder / "report.md").read_text().split("```python\n")[1].split("```")[0]
-    compile(script, "script", "exec")
-    assert 'x0 = np.zeros((1, 4), "float32")' in script
-    assert "tvm.runtime.tensor(x0, device), tvm.runtime.tensor(x1, device), *weights" in script
-
-
-def test_the_reports_script_for_a_gpu(result: Result) -> None:
-    write_report(replace(result, target={"kind": "cuda"}))
-    report = (result.folder / "report.md").read_text()
-    assert "device = tvm.cuda()" in report
-    assert ".copyto(device)" in report
+    assert "## Use" not in (result.folder / "report.md").read_text()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from chameleon_tuner.report.compare.style import styled
+from chameleon_tuner.bench.versus.results import Broken, Duel, Missing, Timed
 from chameleon_tuner.report.sections import with_section
-from chameleon_tuner.report.versus import HEADING, bars, finish, lines, section
-from chameleon_tuner.versus.results import Broken, Duel, Missing, Timed
+from chameleon_tuner.report.style import styled
+from chameleon_tuner.report.versus import HEADING, bars, lines, section, write_duel
 
 COMMAND = "chameleon versus tiny.onnx tuned"
 
@@ -83,7 +83,7 @@ def test_what_follows_the_section_stays(found: Duel) -> None:
 
 def test_files_of_a_folder(found: Duel, tmp_path: Path) -> None:
     (tmp_path / "report.md").write_text("# tiny\n")
-    said = finish(found, tmp_path, COMMAND)
+    said = write_duel(found, tmp_path, COMMAND)
     assert said[-1] == f"{tmp_path}/versus.json has the figures, versus.svg the chart"
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"report.md", "versus.json", "versus.svg", "versus.png"}
@@ -104,7 +104,7 @@ def test_files_of_a_folder(found: Duel, tmp_path: Path) -> None:
 
 
 def test_without_a_report_none_is_made(found: Duel, tmp_path: Path) -> None:
-    finish(found, tmp_path, COMMAND)
+    write_duel(found, tmp_path, COMMAND)
     assert not (tmp_path / "report.md").exists()
 
 

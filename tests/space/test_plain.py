@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chameleon_tuner.errors import UsageError
+from chameleon_tuner.core.errors import UsageError
 from chameleon_tuner.space import Choice, DesignSpace, Knob, Location, Sketch, Tile
 from chameleon_tuner.space.plain import from_plain, to_plain
 from chameleon_tuner.testing.landscapes import tiny_space, two_sketch_space

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chameleon_tuner.history import History
-from chameleon_tuner.space import INWARD, STAY, Tile
+from chameleon_tuner.search.history import History
+from chameleon_tuner.space import INWARD, STAY, Tile, neighbours
 from chameleon_tuner.testing.landscapes import (
     BEST_SECS,
     Oracle,
@@ -34,7 +34,7 @@ def test_the_optimum_is_known_and_everything_else_is_worse(landscape) -> None:
     optimum = landscape.optimum[None, :]
     assert np.array_equal(space.canonical(optimum), optimum)
     assert landscape.score(optimum).tolist() == [0.0]
-    rows = np.concatenate([space.sample(20_000, rng), space.neighbours(landscape.optimum)])
+    rows = np.concatenate([space.sample(20_000, rng), neighbours(space, landscape.optimum[None])])
     others = rows[(rows != landscape.optimum).any(axis=1)]
     assert landscape.score(others).max() < 0.0
 
@@ -45,9 +45,9 @@ def test_in_a_bowl_one_move_or_two_always_gain(seed: int) -> None:
     row = space.sample(1, np.random.default_rng(seed))
     if np.array_equal(row[0], landscape.optimum):
         return
-    once = space.neighbours(row[0])
+    once = neighbours(space, row[0][None])
     # The tiles decide which locations are legal, so one of them may have to move first.
-    twice = np.concatenate([space.neighbours(one) for one in once])
+    twice = np.concatenate([neighbours(space, one[None]) for one in once])
     assert landscape.score(np.concatenate([once, twice])).max() > landscape.score(row)[0]
 
 

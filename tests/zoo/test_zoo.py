@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from chameleon_tuner import zoo
-from chameleon_tuner.errors import OutputError, UsageError
+from chameleon_tuner.core.errors import OutputError, UsageError
 from chameleon_tuner.zoo.graph import Graph
 
 CONVNETS = ["alexnet", "resnet18", "mobilenet_v2"]

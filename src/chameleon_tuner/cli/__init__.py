@@ -1,4 +1,4 @@
-"""The command line: one module a command. Nothing here imports what takes long to import."""
+"""The command line. For fast help texts, its import loads neither TVM nor other slow libraries."""
 
 from chameleon_tuner.cli.app import main
 

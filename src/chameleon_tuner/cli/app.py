@@ -1,4 +1,4 @@
-"""The command `chameleon`: its subcommands, and how every one of them ends."""
+"""The command `chameleon`: its subcommands, its error messages and its exit codes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Sequence
 import click
 
 from chameleon_tuner.cli import failures
-from chameleon_tuner.cli.compare import compare
-from chameleon_tuner.cli.profile import profile
-from chameleon_tuner.cli.run import run
-from chameleon_tuner.cli.tasks import tasks
-from chameleon_tuner.cli.tune import tune
-from chameleon_tuner.cli.versus import versus
-from chameleon_tuner.cli.zoo import zoo
+from chameleon_tuner.cli.commands.compare import compare
+from chameleon_tuner.cli.commands.profile import profile
+from chameleon_tuner.cli.commands.run import run
+from chameleon_tuner.cli.commands.tasks import tasks
+from chameleon_tuner.cli.commands.tune import tune
+from chameleon_tuner.cli.commands.versus import versus
+from chameleon_tuner.cli.commands.zoo import zoo
 
 DEBUG = "CHAMELEON_DEBUG"
-"""Environment variable: 1 shows the traceback of every error."""
+"""The environment variable that shows the traceback of every error if it is 1."""
 
 
-# `\b` keeps the lines of a paragraph apart; see click's documentation of help texts.
+# `\b` stops click from joining the lines of the paragraph.
 _HELP = """Tune deep networks for the machine they run on.
 
 \b
@@ -54,7 +54,7 @@ for _command in (tune, tasks, run, profile, versus, compare, zoo):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line, `sys.argv` without another one; the exit code."""
+    """Run a command line, that of `sys.argv` by default, and return the exit code."""
     try:
         code = chameleon.main(
             args=None if arguments is None else list(arguments),
@@ -75,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _forget_stdout() -> None:
-    """Whoever read it is gone: what is left in its buffer must not fail again at the exit."""
+    """Redirect standard output to nowhere, so that its buffer does not fail again at the exit.
+
+    To be called when the reader of standard output has closed it.
+    """
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - no path
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""A run as the command line attends it: what is shown, what is kept, what an interruption says."""
+"""The command line's part in a run: the progress display, the log and the interruption message."""
 
 from __future__ import annotations
 
@@ -10,34 +10,32 @@ from typing import TextIO
 
 from rich.console import Console
 
+from chameleon_tuner.app.options import Options
+from chameleon_tuner.app.progress import Progress, Silent
 from chameleon_tuner.cli.native import NativeMessages
-from chameleon_tuner.loop import TaskSearch
-from chameleon_tuner.measure.outcome import Outcome
-from chameleon_tuner.progress import Progress, Silent
-from chameleon_tuner.report.lines import Lines
+from chameleon_tuner.core.outcome import Outcome
+from chameleon_tuner.report.board import Lines
 from chameleon_tuner.report.numbers import plural
+from chameleon_tuner.report.result import Result
 from chameleon_tuner.report.terminal import LiveTable
-from chameleon_tuner.result import Result
-from chameleon_tuner.schedule import GradientScheduler, parse_duration
-from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
-from chameleon_tuner.tuner import Options
-
-LOG = "log.txt"
-"""What native code had to say, in the folder of the run."""
+from chameleon_tuner.search.loop import TaskSearch
+from chameleon_tuner.search.schedule import GradientScheduler, parse_duration
+from chameleon_tuner.space.task import Task
+from chameleon_tuner.system.clock import Stopwatch
+from chameleon_tuner.system.files import LOG
 
 
 class Attendant:
-    """Passes everything on to what the user sees, and keeps what the command needs.
+    """An observer that forwards progress to a display and counts the trials of the run.
 
     Args:
-        shown: what the user sees.
-        messages: of native code; kept in the folder as soon as there is one.
-        out: the folder.
+        shown: The display.
+        messages: Messages of native code, which are kept in the folder once it exists.
+        out: Folder of the run.
 
     Attributes:
-        recorded: trials that were there at the beginning; None before that.
-        trials: done, recalled ones included.
+        recorded: Number of trials in the records when the search began; None before it began.
+        trials: Number of trials so far, including those recalled from the records.
     """
 
     def __init__(self, shown: Progress, messages: NativeMessages, out: Path) -> None:
@@ -67,7 +65,7 @@ class Attendant:
         self._shown.done(result)
 
     def interruption(self) -> str:
-        """What to say when the user ends the run."""
+        """Return the message for a user who interrupts the run."""
         if self.recorded is None:
             return "interrupted before anything new was measured"
         saved = plural(max(self.trials, self.recorded), "trial")
@@ -79,7 +77,18 @@ class Attendant:
 def view(
     terminal: TextIO, model: str, options: Options, clock: Stopwatch, *, quiet: bool
 ) -> contextlib.AbstractContextManager[Progress]:
-    """What the user sees: nothing, a table on a terminal, lines elsewhere."""
+    """Return the progress display: nothing, a table on a terminal, or lines elsewhere.
+
+    Args:
+        terminal: Stream of the display.
+        model: Path of the model.
+        options: Options of the run.
+        clock: Stopwatch of the run.
+        quiet: Whether nothing is shown.
+
+    Returns:
+        A context manager that shows the display.
+    """
     if quiet:
         return contextlib.nullcontext(Silent())
     console = Console(file=terminal)

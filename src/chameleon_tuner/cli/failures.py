@@ -1,4 +1,4 @@
-"""What a command ends with when it does not end well: one line and an exit code."""
+"""The end of a command that fails: one line on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import click
 
-from chameleon_tuner.errors import ChameleonError, NothingMeasuredError
+from chameleon_tuner.core.errors import ChameleonError, NothingMeasuredError
 
 BROKEN_PIPE, USAGE, NOTHING_MEASURED, INTERRUPTED = 1, 2, 3, 130
-"""The first is what click itself exits with when nobody reads any more."""
+"""The exit codes of failures. That of a broken pipe is click's own."""
 
 _USERS_ERRNOS = {
     errno.EACCES,
@@ -20,26 +20,34 @@ _USERS_ERRNOS = {
     errno.EPERM,
     errno.EROFS,
 }
-"""Of the disk and its permissions. Any other OSError is a fault of ours, with its traceback."""
+"""The error numbers of a full disk or missing permissions, which the user can solve.
+
+Any other OSError is a bug of this tool and is shown with its traceback.
+"""
 
 
 class StoppedError(Exception):
-    """Ctrl-C, with what to say about it."""
+    """An interruption by Ctrl-C, with the message for the user."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The end of a command: what standard error says, and the exit code."""
+    """The end of a command.
+
+    Attributes:
+        line: Line on standard error.
+        code: Exit code.
+    """
 
     line: str
     code: int
 
 
 def of(error: BaseException) -> Failure | None:
-    """How a command ends with an error; None for what is not the user's to solve."""
+    """Return how a command ends with an error; None for an error that the user cannot solve."""
     if isinstance(error, StoppedError):
         return Failure(str(error), INTERRUPTED)
-    # Until Python 3.12 an exception of a class being made comes as the cause of a RuntimeError.
+    # Before Python 3.12, an exception while a class is created is the cause of a RuntimeError.
     if isinstance(error, KeyboardInterrupt | click.Abort) or isinstance(
         error.__cause__, KeyboardInterrupt
     ):

@@ -1,4 +1,4 @@
-"""Messages of native code, kept off the user's screen."""
+"""Messages of native code, which are kept off the user's screen."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from types import TracebackType
 from typing import BinaryIO, TextIO
 
 from chameleon_tuner.cli.failures import StoppedError
-from chameleon_tuner.errors import ChameleonError, MeasurementError
+from chameleon_tuner.core.errors import ChameleonError, MeasurementError
 
 _STDERR = 2
 _TAIL_BYTES = 4000
-"""Of the messages, shown with an error that nobody expected."""
+"""The number of bytes, from the end of the messages, that are shown with an unexpected error."""
 
 
 class NativeMessages:
-    """While entered, what is written to file descriptor 2 goes elsewhere.
+    """A context manager that redirects file descriptor 2, standard error.
 
-    TVM's C++ writes its warnings there, and processes that are started meanwhile inherit it. They
-    are held in a temporary file, or in a log once there is a place for one. When the block ends
-    with an error that is not the user's, their end is shown; a crash of this process shows its
-    Python stack on the terminal.
+    TVM's C++ code writes its warnings there, and processes that are started in the block inherit
+    the descriptor. The messages go to a temporary file, or to a log after `keep_in`. If the block
+    ends with an unexpected error, the end of the messages is shown. If this process crashes, its
+    Python stack is shown on the terminal.
 
     Attributes:
-        terminal: standard error as it was, for our own messages; usable while entered.
+        terminal: The original standard error for the tool's own messages; usable in the block.
     """
 
     terminal: TextIO
@@ -62,7 +62,7 @@ class NativeMessages:
                 self.terminal.write(self._tail())
 
     def keep_in(self, log: Path) -> None:
-        """Append them to a file, with what was held so far; where that is possible."""
+        """Append the messages so far and all later ones to a file; do nothing if that fails."""
         with contextlib.suppress(OSError):
             self._log = self._cleanup.enter_context(log.open("a+b"))
             self._copy_held()
@@ -70,12 +70,16 @@ class NativeMessages:
 
     @staticmethod
     def _switch(descriptor: int) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # None where it is closed
+        # `sys.stderr` is None if the process was started without a standard error.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.flush()
         os.dup2(descriptor, _STDERR)
 
     def _copy_held(self) -> None:
-        """Processes that were started before there was a log still write to the held file."""
+        """Copy new messages from the temporary file to the log.
+
+        Processes that were started before there was a log still write to the temporary file.
+        """
         if self._log is None:
             return
         with contextlib.suppress(OSError):
@@ -94,12 +98,12 @@ class NativeMessages:
 def _copy_of_stderr() -> int:
     try:
         return os.dup(_STDERR)
-    except OSError:  # the command was started without one
+    except OSError:  # the command was started without a standard error
         return os.open(os.devnull, os.O_WRONLY)
 
 
 def _expected(error: BaseException) -> bool:
-    """Whether the error says all there is to say."""
+    """Return whether the message of an error is enough, so that native messages need no display."""
     if isinstance(error, MeasurementError):
-        return False  # the workers' parent has died, and said why
+        return False  # the parent process of the workers died, and its messages say why
     return isinstance(error, ChameleonError | StoppedError | KeyboardInterrupt)

@@ -1,17 +1,20 @@
-"""Options that commands share, and their values."""
+"""Options that commands share, and checks of their values."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from chameleon_tuner.errors import OutputError, UsageError
+from chameleon_tuner.backends.tvm.rewrites import registered
+from chameleon_tuner.core.errors import OutputError, UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 target_option = click.option(
     "--target",
@@ -29,14 +32,30 @@ shape_option = click.option(
     help="Shape of an input with open dimensions, such as input=1,3,224,224; may be repeated.",
 )
 
+
+def algorithm_options(command: Command) -> Command:
+    """Add `--without NAME`, and `--NAME/--no-NAME` of every registered algorithm."""
+    algorithms = registered()
+    for name, algorithm in reversed(list(algorithms.items())):
+        flag = click.option(f"--{name}/--no-{name}", default=True, help=algorithm.help)
+        command = flag(command)
+    without = click.option(
+        "--without",
+        multiple=True,
+        metavar="NAME",
+        help=f"Leave out an algorithm: {', '.join(algorithms)}; may be repeated.",
+    )
+    return without(command)
+
+
 _LEAST_ROUNDS = 3
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes by name of `name=1,3,224,224`.
+    """Parse texts such as `name=1,3,224,224` into shapes by name.
 
     Raises:
-        UsageError: it is not of that form, not positive, or names an input twice.
+        UsageError: If a text has another form, an extent is 0, or an input is named twice.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for text in texts:
@@ -53,23 +72,23 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
 
 def check_seed(seed: int) -> None:
-    """Raises a `UsageError` for a negative one."""
+    """Raise a `UsageError` if the seed is negative."""
     if seed < 0:
         raise UsageError(f"--seed {seed}: a seed is not negative")
 
 
 def check_rounds(rounds: int, purpose: str) -> None:
-    """Raises a `UsageError` where they are too few for their purpose, such as "a median"."""
+    """Raise a `UsageError` if there are too few rounds for their purpose, such as "a median"."""
     if rounds < _LEAST_ROUNDS:
         raise UsageError(f"--rounds {rounds}: at least {_LEAST_ROUNDS}, for {purpose}")
 
 
 def check_writable(folder: Path, instead: str) -> None:
-    """Raises an `OutputError` for a folder that cannot be written, before minutes have passed.
+    """Raise an `OutputError` if a folder is not writable, before the command runs for minutes.
 
     Args:
-        folder: may be missing: that is for others to find.
-        instead: what to do with a copy of it.
+        folder: The folder. A missing one is accepted here, because another check reports it.
+        instead: Verb for what the user can do with a copy of the folder instead.
     """
     if folder.is_dir() and not os.access(folder, os.W_OK):
         raise OutputError(
@@ -78,7 +97,12 @@ def check_writable(folder: Path, instead: str) -> None:
 
 
 def command_line(words: Sequence[str], options: Mapping[str, tuple[Any, Any]]) -> str:
-    """A command line with those options that differ from their defaults: (value, default) each."""
+    """Return a command line with the options that differ from their defaults.
+
+    Args:
+        words: Words of the command after `chameleon`.
+        options: Value and default of every option by name.
+    """
     differing = [
         word
         for name, (value, default) in options.items()

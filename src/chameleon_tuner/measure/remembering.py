@@ -5,35 +5,36 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from chameleon_tuner.measure.base import Batch, Measurer
-from chameleon_tuner.measure.outcome import Outcome
-from chameleon_tuner.records import Environment, Memory, RecordStore, Workload
-from chameleon_tuner.space import Configuration
-from chameleon_tuner.task import Task
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.core.outcome import DistinctOutcomes, Outcome
+from chameleon_tuner.ports.measurer import Batch, Measurer
+from chameleon_tuner.ports.records import Environment, Memory, Records, Workload
+from chameleon_tuner.space.task import Task
 
 
 class Remembering:
     """Answers from the records where it can; measures the rest and stores it, batch by batch.
 
-    A search that is run again from its start gets the recorded outcomes as far as they reach and
-    goes on with the hardware from there: the same seed proposes the same candidates.
+    It implements `ports.measurer.Measurer`. A search that is run again from its start gets the
+    recorded outcomes as far as they reach and goes on with the hardware from there, because the
+    same seed proposes the same candidates.
 
     Args:
-        measurer: measures what is not known.
-        store: receives every batch in one transaction.
-        run_id: the run that measures.
-        environment: where the measurer's timings are comparable.
+        measurer: Measures what is not known.
+        store: Receives every batch in one transaction.
+        run_id: Id of the run that measures.
+        environment: Where the measurer's timings are comparable.
     """
 
     def __init__(
-        self, measurer: Measurer, store: RecordStore, run_id: int, environment: Environment
+        self, measurer: Measurer, store: Records, run_id: int, environment: Environment
     ) -> None:
         self._measurer, self._store = measurer, store
         self._run_id, self._environment = run_id, environment
         self._memories: dict[str, Memory] = {}
 
     def known(self, task: Task, structural_hash: str) -> Outcome | None:
-        """The outcome of a module of a task that was measured before."""
+        """Return the outcome of a module of a task that was measured before; None without one."""
         return self._memory(task).recall_module(structural_hash)
 
     def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
@@ -59,36 +60,31 @@ class Remembering:
         return {c: outcome for c, outcome in found if outcome is not None}
 
     def _stored(self, task: Task, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """The outcomes as they are in the records from now on."""
-        memory = self._memory(task)
+        """Store outcomes and return them as the records have them from now on."""
+        memory, workload = self._memory(task), Workload.of(task)
         mine = _without_repeats(outcomes, memory)
-        stored = self._store.append(self._run_id, self._workload(task), self._environment, mine)
+        stored = self._store.append(self._run_id, workload, self._environment, mine)
         memory.remember(stored)
         return stored
 
     def _memory(self, task: Task) -> Memory:
         if task.key not in self._memories:
-            workload = self._workload(task)
+            workload = Workload.of(task)
             self._memories[task.key] = self._store.lookup(workload, self._environment)
         return self._memories[task.key]
 
-    @staticmethod
-    def _workload(task: Task) -> Workload:
-        return Workload(task.key, task.name, task.module)
-
 
 def _without(batch: Batch, known: Collection[Configuration]) -> Batch:
-    """What of a batch is to be measured, each once."""
+    """Return the configurations of a batch that are not known, each once."""
     unknown = [c for c in dict.fromkeys(batch.configurations) if c not in known]
     return replace(batch, configurations=unknown)
 
 
 def _without_repeats(outcomes: Sequence[Outcome], memory: Memory) -> list[Outcome]:
-    """Take the samples off outcomes that only repeat what is known of their module."""
-    seen: set[str] = set()
+    """Drop the samples of outcomes whose module is known already: they were not timed again."""
+    distinct = DistinctOutcomes()
     result = []
     for outcome in outcomes:
-        repeats = outcome.identity in seen or memory.recall_module(outcome.structural_hash)
-        seen.add(outcome.identity)
-        result.append(replace(outcome, samples=()) if repeats else outcome)
+        fresh = distinct.add([outcome]) and not memory.recall_module(outcome.structural_hash)
+        result.append(outcome if fresh else replace(outcome, samples=()))
     return result

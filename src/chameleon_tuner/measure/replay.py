@@ -1,4 +1,4 @@
-"""Measuring without the hardware: answers from recorded measurements, on a virtual clock."""
+"""Measuring without hardware: outcomes from recorded measurements, and a virtual clock."""
 
 from __future__ import annotations
 
@@ -12,71 +12,82 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from chameleon_tuner.cost.boosted import BoostingOptions, Ensemble, fit
-from chameleon_tuner.cost.target import Targets
-from chameleon_tuner.errors import UsageError
-from chameleon_tuner.measure.base import Batch
-from chameleon_tuner.measure.outcome import Outcome, Status
-from chameleon_tuner.space import Configuration, IntArray
-from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.core.errors import UsageError
+from chameleon_tuner.core.outcome import Outcome, Status
+from chameleon_tuner.ports.measurer import Batch
+from chameleon_tuner.search.cost.base import Targets
+from chameleon_tuner.search.cost.boosted import BoostingOptions, Ensemble, fit
+from chameleon_tuner.space import IntArray
+from chameleon_tuner.space.task import Task
+from chameleon_tuner.system.clock import Stopwatch
 
 FloatArray = npt.NDArray[np.float64]
 Features = npt.NDArray[np.float32]
 
 POLICIES = ("nearest", "surrogate")
-"""What is answered for a configuration that was not recorded, see `ReplayMeasurer`."""
+"""Ways to estimate the outcome of a configuration that was not recorded, see `ReplayMeasurer`."""
 
-# One model of all that ran, as close to the records as `testing.landscapes.recorded_landscape`:
-# correlation above 0.95 with the recorded scores.
+# Options of the surrogate policy's model: one ensemble for all candidates that ran. It fits the
+# records as closely as `testing.landscapes.recorded_landscape`, with a correlation above 0.95 with
+# the recorded scores.
 _CLOSE = BoostingOptions(members=1, rounds=150, shrinkage=0.1, share=1.0, feature_share=1.0)
 
-# Farther than any two configurations of one sketch, in standard deviations.
+# Distance added between sketches, in standard deviations. It is larger than the distance of any two
+# configurations of one sketch.
 _OTHER_SKETCH = 1e6
 
-# The variance of a feature that is the same in all records, but for rounding.
+# A feature with at most this variance is taken to be equal in all records, except for rounding.
 _CONSTANT = 1e-12
 
 
 class Recorded(Protocol):
-    """Measurements of one task; `compare.recording.Recording` is one."""
+    """The interface of recorded measurements of one task, such as `bench.recording.Recording`."""
 
     @property
     def task(self) -> Task:
-        """Whose they are; its module may be empty."""
+        """The recorded task; its module may be empty."""
         ...
 
     @property
     def outcomes(self) -> Sequence[Outcome]:
-        """What was measured, every configuration once."""
+        """The outcomes, one per configuration."""
         ...
 
     @property
     def threads(self) -> int:
-        """Cores that the builds had."""
+        """The number of threads that built candidates in parallel."""
         ...
 
 
 class VirtualClock(Stopwatch):
-    """A clock that moves only when it is told to.
+    """A clock that only `advance` moves.
 
-    What a search computes costs nothing here: its seconds differ from run to run, and with them
-    on the clock no replay could be repeated.
+    The computations of a search take no time on this clock. Their real time differs from run to
+    run, so that no replay could be repeated exactly if the clock counted it.
     """
 
     @contextlib.contextmanager
     def timing(self, activity: str) -> Iterator[None]:
-        """Count nothing: real seconds are not of this clock."""
+        """Ignore the time of the block: this clock does not count real seconds."""
         yield
 
     def advance(self, activity: str, seconds: float) -> None:
-        """Count seconds, not negative, for one of `stopwatch.ACTIVITIES`."""
+        """Count seconds for an activity.
+
+        Args:
+            activity: One of `system.clock.ACTIVITIES`.
+            seconds: The seconds, not negative.
+
+        Raises:
+            ValueError: The seconds are negative, infinite or nan.
+        """
         if not 0 <= seconds < math.inf:
             raise ValueError(f"a clock cannot advance by {seconds} s")
         self._spent[activity] += seconds
 
     def total(self) -> float:
-        """Seconds that it was told of."""
+        """Return the seconds by which the clock was advanced."""
         return sum(self._spent.values())
 
 
@@ -87,14 +98,20 @@ def replayed(
     build_secs: float,
     run_secs: float,
 ) -> Outcome:
-    """An outcome without hardware: what was proposed is what ran, and is its own module.
+    """Build an outcome without hardware.
+
+    The configuration that ran is the proposed one. Every configuration counts as a module of its
+    own.
 
     Args:
-        configuration: of the candidate.
-        status: how it ended.
-        seconds: the one sample; infinite for failures.
-        build_secs: replaying and compiling.
-        run_secs: loading, drawing inputs and running.
+        configuration: The configuration.
+        status: How the measurement ended.
+        seconds: The only sample; infinite for failures.
+        build_secs: Seconds of replaying and compiling.
+        run_secs: Seconds of loading, drawing inputs and running.
+
+    Returns:
+        The outcome.
     """
     ran = math.isfinite(seconds)
     return Outcome(
@@ -110,28 +127,32 @@ def replayed(
 
 
 class ReplayMeasurer:
-    """Answers for one task from its recorded measurements; the same in every process.
+    """A measurer that takes outcomes of one task from its records; equal in every process.
 
-    A recorded configuration gets its own outcome. For any other the policy decides: `nearest`
-    gives it the outcome of the nearest recorded one of the same sketch (of any, where its sketch
-    has none), by Euclidean distance in the standardised encoding; `surrogate` takes only failure
-    and cost from there, and the seconds from boosted trees fitted once to all that ran.
+    A recorded configuration gets its own outcome. The policy determines the outcome of any other
+    configuration:
 
-    A batch costs, on the virtual clock, what it costs on hardware: the builds run in parallel on
-    the recording's threads (the sum of their seconds over the threads, at least the longest),
-    then the runs one after another.
+    - `nearest` copies the outcome of the nearest recorded configuration of the same sketch, or of
+      any sketch if that sketch has no records. The distance is Euclidean in the standardised
+      encoding.
+    - `surrogate` copies only the failure and the costs from there. The seconds are predicted by
+      boosted trees that are fitted once to all records that ran.
+
+    A batch costs on the virtual clock what it costs on hardware. First the builds run in parallel
+    on the recording's threads (the sum of their seconds divided by the number of threads, but at
+    least the longest build). Then the runs follow one after another.
 
     Args:
-        recording: of one task.
-        policy: one of `POLICIES`.
-        clock: is advanced by every batch.
+        recording: The records of the task.
+        policy: One of `POLICIES`.
+        clock: The clock that every batch advances.
 
     Attributes:
-        exact: answers so far for recorded configurations.
-        estimated: answers so far for others.
+        exact: Number of outcomes so far of recorded configurations.
+        estimated: Number of outcomes so far of other configurations.
 
     Raises:
-        UsageError: there is no such policy, or nothing is recorded.
+        UsageError: There is no such policy, or nothing is recorded.
     """
 
     def __init__(
@@ -148,22 +169,22 @@ class ReplayMeasurer:
         self.exact = self.estimated = 0
 
     def on(self, clock: VirtualClock) -> ReplayMeasurer:
-        """The same answers on another clock; what was fitted is shared."""
+        """Return a copy with another clock and counters at 0; it shares what is fitted already."""
         other = copy.copy(self)
         other._clock, other.exact, other.estimated = clock, 0, 0
         return other
 
     def warm(self) -> None:
-        """Fit and encode now what would be on first need."""
+        """Do the encoding and fitting now that would otherwise be done at first use."""
         _ = self._rows, self._features, self._seconds
         if self._policy == "surrogate":
             _ = self._model
 
     def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
-        """See `Measurer.measure`; the incumbent makes no difference.
+        """See `Measurer.measure`; the incumbent has no influence on the outcomes.
 
         Raises:
-            UsageError: one is another task's.
+            UsageError: A batch is of another task.
         """
         return [self._measured(batch.task, batch.configurations) for batch in batches]
 
@@ -181,9 +202,16 @@ class ReplayMeasurer:
         return answers
 
     def true_us(self, configurations: Sequence[Configuration]) -> FloatArray:
-        """Microseconds (n,) as `measure` answers, infinite for failures; costs and counts nothing.
+        """Return the latencies that `measure` reports, in microseconds; infinite for failures.
 
-        Replayed measurements have no noise, so this is the neutral timer of a replay.
+        The call does not advance the clock, and is not counted. Replayed measurements have no
+        noise, so this takes the place of the neutral timer.
+
+        Args:
+            configurations: The n configurations.
+
+        Returns:
+            Latencies, shape (n,).
         """
         return np.array([answer.seconds * 1e6 for answer in self._answers(configurations)])
 
@@ -208,8 +236,16 @@ class ReplayMeasurer:
         }
 
     def _nearest(self, rows: IntArray, features: Features) -> npt.NDArray[np.int64]:
-        """Numbers (n,) of the recorded ones; of those that are as near, the first."""
-        from scipy.spatial.distance import cdist  # half a second to import
+        """Find the nearest recorded configurations; the first one where several are as near.
+
+        Args:
+            rows: Configurations as rows of indices, shape (n, 1 + width).
+            features: Their encodings.
+
+        Returns:
+            Positions in the recording, shape (n,).
+        """
+        from scipy.spatial.distance import cdist  # the import takes half a second
 
         variance = self._features.var(axis=0, dtype=np.float64)
         scale = np.where(variance > _CONSTANT, variance, 1.0)
@@ -231,7 +267,7 @@ class ReplayMeasurer:
 
     @cached_property
     def _model(self) -> Ensemble:
-        """Predicts -log(seconds / least recorded seconds)."""
+        """The fitted model, which predicts -log(seconds / least recorded seconds)."""
         ran = np.isfinite(self._seconds)
         scores = -np.log(self._seconds[ran] / self._seconds.min())
         targets = Targets(scores, np.ones(len(scores)))

@@ -1,4 +1,4 @@
-"""Appending outcomes to the records; in the caller's transaction."""
+"""Functions that append outcomes to the records, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, and_, func, insert, select
 
-from chameleon_tuner.measure.outcome import Outcome
-from chameleon_tuner.records.entries import REPEAT
+from chameleon_tuner.core.outcome import DistinctOutcomes, Outcome
+from chameleon_tuner.ports.records import REPEAT, StoredTiming
 from chameleon_tuner.records.rows import Condition, now, read
-from chameleon_tuner.records.schema import ALIAS, RECORD, SAMPLE
+from chameleon_tuner.records.schema import ALIAS, RECORD, SAMPLE, TIMING
 
 _CHUNK = 500
-"""Identities looked up at once; SQLite takes 999 parameters before its version 3.32."""
+"""The most identities in one query. Before version 3.32, SQLite accepts only 999 parameters."""
 
 
-class Batch(NamedTuple):
-    """What the outcomes of a batch have in common; the ids of its rows."""
+class BatchIds(NamedTuple):
+    """The columns that all outcomes of a batch share.
+
+    Attributes:
+        run_id: Id of the run's row.
+        workload_id: Id of the workload's row.
+        environment_id: Id of the environment's row.
+        purpose: What the batch was measured for.
+    """
 
     run_id: int
     workload_id: int
@@ -27,26 +34,33 @@ class Batch(NamedTuple):
 
 
 class _Stored(NamedTuple):
+    """An outcome in the database, with the id of its row."""
+
     record_id: int
     outcome: Outcome
 
 
-def append(connection: Connection, batch: Batch, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Store a batch; the outcomes come back as they will be recalled.
+def append(connection: Connection, batch: BatchIds, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Store a batch and return its outcomes as they will be recalled.
 
-    What was stored first with an identity answers for every later outcome of that identity. The
-    later one leaves its configuration as an alias and its samples as repeats.
+    The outcome that was stored first with an identity stands for every later outcome with that
+    identity. Of a later outcome, the configuration is kept as an alias and the samples as repeats.
+
+    Args:
+        connection: Connection in a writing transaction.
+        batch: The columns that the outcomes share.
+        outcomes: The outcomes of the batch.
+
+    Returns:
+        One outcome for each of `outcomes`; see `RecordStore.append`.
     """
     stored = _find(connection, batch, [outcome.identity for outcome in outcomes])
-    fresh: dict[str, Outcome] = {}
-    repeats = []
+    distinct = DistinctOutcomes(known.outcome for known in stored.values())
+    fresh: list[Outcome] = []
+    repeats: list[Outcome] = []
     for outcome in outcomes:
-        name = outcome.identity
-        if name in stored or name in fresh:
-            repeats.append(outcome)
-        else:
-            fresh[name] = outcome
-    stored |= _insert(connection, batch, fresh)
+        (fresh if distinct.add([outcome]) else repeats).append(outcome)
+    stored |= _insert(connection, batch, {outcome.identity: outcome for outcome in fresh})
     for outcome in repeats:
         _repeat(connection, stored[outcome.identity], outcome)
     return [_as_asked(stored[outcome.identity].outcome, outcome) for outcome in outcomes]
@@ -55,19 +69,53 @@ def append(connection: Connection, batch: Batch, outcomes: Sequence[Outcome]) ->
 def add_samples(
     connection: Connection, record_id: int, purpose: str, samples: Sequence[float]
 ) -> None:
-    """Append samples of a purpose to a record, after those it already has."""
+    """Append samples of a purpose to a record, after the samples of that purpose it already has.
+
+    Args:
+        connection: Connection in a writing transaction.
+        record_id: Id of the record's row.
+        purpose: What the samples were measured for.
+        samples: Seconds of each timed run.
+    """
     taken = _count(
         connection, SAMPLE, (SAMPLE.c.record_id == record_id) & (SAMPLE.c.purpose == purpose)
     )
     _insert_all(connection, SAMPLE, _sample_rows(record_id, purpose, samples, taken))
 
 
+def add_timing(
+    connection: Connection, run_id: int, environment_id: int, timing: StoredTiming
+) -> None:
+    """Append timings without a configuration, after those that are stored.
+
+    Args:
+        connection: Connection in a writing transaction.
+        run_id: Id of the run's row.
+        environment_id: Id of the environment's row.
+        timing: What was timed, and the seconds.
+    """
+    key = {
+        "run_id": run_id,
+        "environment_id": environment_id,
+        "workload": timing.workload or "",
+        "subject": timing.subject,
+        "purpose": timing.purpose,
+    }
+    condition = and_(*(TIMING.c[name] == value for name, value in key.items()))
+    first = _count(connection, TIMING, condition)
+    rows = [
+        {**key, "position": position, "seconds": float(secs)}
+        for position, secs in enumerate(timing.seconds, start=first)
+    ]
+    _insert_all(connection, TIMING, rows)
+
+
 def _as_asked(stored: Outcome, outcome: Outcome) -> Outcome:
     return replace(stored, configuration=outcome.configuration, proposed=outcome.proposed)
 
 
-def _among(batch: Batch, names: Sequence[str]) -> Iterator[Condition]:
-    """Conditions that together hold for the records of these identities."""
+def _among(batch: BatchIds, names: Sequence[str]) -> Iterator[Condition]:
+    """Yield conditions that together select the records of these identities."""
     mine = (RECORD.c.workload_id == batch.workload_id) & (
         RECORD.c.environment_id == batch.environment_id
     )
@@ -75,7 +123,7 @@ def _among(batch: Batch, names: Sequence[str]) -> Iterator[Condition]:
         yield mine & RECORD.c.structural_hash.in_(names[start : start + _CHUNK])
 
 
-def _find(connection: Connection, batch: Batch, names: Sequence[str]) -> dict[str, _Stored]:
+def _find(connection: Connection, batch: BatchIds, names: Sequence[str]) -> dict[str, _Stored]:
     return {
         record.outcome.identity: _Stored(record_id, record.outcome)
         for condition in _among(batch, names)
@@ -84,7 +132,7 @@ def _find(connection: Connection, batch: Batch, names: Sequence[str]) -> dict[st
 
 
 def _insert(
-    connection: Connection, batch: Batch, fresh: Mapping[str, Outcome]
+    connection: Connection, batch: BatchIds, fresh: Mapping[str, Outcome]
 ) -> dict[str, _Stored]:
     common = {**batch._asdict(), "created_at": now()}
     rows = [{**common, **_record_row(outcome)} for outcome in fresh.values()]
@@ -133,7 +181,7 @@ def _count(connection: Connection, table: Table, condition: Condition) -> int:
 
 
 def _repeat(connection: Connection, stored: _Stored, outcome: Outcome) -> None:
-    """Keep what an outcome of a known identity adds: another configuration, more samples."""
+    """Store the samples of an outcome whose identity is known, and its configuration if new."""
     add_samples(connection, stored.record_id, REPEAT, outcome.samples)
     proposed = outcome.proposed.to_json()
     mine = ALIAS.c.record_id == stored.record_id

@@ -1,38 +1,136 @@
-"""Connecting to the database of the records, and its transactions."""
+"""The connection to the database of the records, and its transactions."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from chameleon_tuner.errors import RecordsError
+from chameleon_tuner.core.errors import RecordsError
 from chameleon_tuner.records import migrations
-from chameleon_tuner.records.claim import Claim
-from chameleon_tuner.records.faults import explained
 from chameleon_tuner.records.place import Place
+
+
+class Claim:
+    """The exclusive right of one process to write a run to a database file.
+
+    The end of the process releases the claim, even after kill -9. The claim is an advisory lock on
+    a file beside the database, not on the database itself: closing any handle of the database
+    would drop the locks that SQLite holds on it. The lock file stays behind, because removing it
+    would race with the next claim.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._handle: int | None = None
+
+    def take(self) -> None:
+        """Claim the file; a second call has no effect.
+
+        Raises:
+            RecordsError: If another run has claimed it, or if it or its folder is not writable.
+        """
+        if self._handle is not None:
+            return
+        effective = os.access in os.supports_effective_ids
+        if not os.access(self._database, os.W_OK, effective_ids=effective):
+            # Without this check, SQLite would fail only after the first batch was measured.
+            raise RecordsError(
+                f"{self._database} cannot be written; make it writable, or choose another"
+            )
+        try:
+            handle = os.open(f"{self._database}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise RecordsError(
+                f"{self._database}.lock cannot be made ({error.strerror}); "
+                "make its folder writable, or choose another"
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            raise RecordsError(
+                f"{self._database} is in use by another run; "
+                "wait until it ends, or choose another folder"
+            ) from error
+        self._handle = handle
+
+    def release(self) -> None:
+        """Release the claim, so that another process can take it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+# The keys are parts of SQLite's messages, because Python 3.10 does not expose its error codes.
+_ADVICE = {
+    "file is not a database": "is not a records file; name another one, or move it away",
+    "malformed": "is damaged; put a copy back, or move it away to start anew",
+    "is locked": "is in use by another process; wait until it ends, or choose another folder",
+    "disk is full": (
+        "cannot grow, the disk is full; make room and run the same command again "
+        "(only the last batch is not stored)"
+    ),
+    "disk I/O error": "cannot be read or written; check the disk and its free space",
+    "readonly": "cannot be written; make the file and its folder writable, or choose another",
+    "unable to open": (
+        "cannot be opened; make sure that its folder exists and is writable, or choose another"
+    ),
+    "FOREIGN KEY": "does not know that run; begin it first",
+}
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn database errors in the block into a `RecordsError` with one line about `name`."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise RecordsError(f"{name} {_advice(str(error.orig))}") from error
+    except (ArgumentError, ModuleNotFoundError) as error:
+        reason = " ".join(str(error).split())
+        raise RecordsError(
+            f"{name} cannot be opened: {reason}; check the address, and install its driver"
+        ) from error
+
+
+def _advice(cause: str) -> str:
+    for text, advice in _ADVICE.items():
+        if text.lower() in cause.lower():
+            return advice
+    return f"failed: {' '.join(cause.split())}; check the database and the address"
+
 
 _BEGIN = "chameleon_begin"
 _PRAGMAS = (
-    # Readers and the writer do not wait for each other.
+    # With WAL, readers and the writer do not wait for each other.
     "PRAGMA journal_mode = WAL",
-    # With WAL a killed process loses nothing that was committed. Only a power cut can take the
-    # last transactions, as a whole; they cost a few seconds of measuring to make again, which is
-    # not worth an fsync a batch.
+    # With WAL, a killed process loses nothing that was committed. Only a power cut can lose the
+    # last transactions, each as a whole. Measuring them again takes a few seconds, which does not
+    # justify an fsync per batch.
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
 )
 
 
 class Database:
-    """A connected database at the present schema version.
+    """A connected database at the current schema version.
 
-    Calls from several threads are served one after the other. Not to be used across a fork.
+    Calls from several threads are served one after the other. It must not be used across a fork.
+
+    Args:
+        place: Location of the database.
+        timeout_secs: How long a call waits for another process that locks an SQLite file.
+        upgrade: Whether a database of an older schema is upgraded; without, it may only be read.
     """
 
-    def __init__(self, place: Place, timeout_secs: float) -> None:
+    def __init__(self, place: Place, timeout_secs: float, *, upgrade: bool = True) -> None:
         place.check_file()
         self._place = place
         self._closed = False
@@ -41,21 +139,22 @@ class Database:
         with explained(place.name):
             self._engine = _engine(place, timeout_secs)
         try:
-            self._prepare()
+            self._prepare(upgrade)
         except BaseException:
             self.close()
             raise
 
     def claim(self) -> None:
-        """Become the one store that writes; raises RecordsError where another one is.
+        """Claim the database file for this store; without effect on other databases.
 
-        Only a file can be claimed.
+        Raises:
+            RecordsError: If another store has claimed it, or if it or its folder is not writable.
         """
         if self._claim:
             self._claim.take()
 
     def close(self) -> None:
-        """Give everything back; a second call does nothing."""
+        """Close the connection and release the claim; a second call has no effect."""
         with self._mutex:
             self._closed = True
             self._engine.dispose()
@@ -64,14 +163,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the database and changes nothing."""
+        """Open a transaction that sees one state of the database and changes nothing."""
         with self._transaction("BEGIN") as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that is committed as a whole, or rolled back on any exception."""
-        # IMMEDIATE waits for its turn here; a reader that turns writer later could not wait.
+        """Open a transaction that is committed as a whole, or rolled back on any exception."""
+        # IMMEDIATE waits for the lock here. A reader that becomes a writer later could not wait.
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
@@ -84,17 +183,19 @@ class Database:
             with engine.begin() as connection:
                 yield connection
 
-    def _prepare(self) -> None:
-        # Nothing is written before it is certain that this is a records database, or empty.
+    def _prepare(self, upgrade: bool) -> None:
+        # Nothing is written before it is certain that the database is empty or holds records.
         with self.reading() as connection:
             version = migrations.stored_version(connection, self._place.name)
+        if version is not None and not upgrade:
+            return
         if self._engine.dialect.name == "sqlite":
             with self._transaction("") as connection:
                 self._configure(connection)
         if version == migrations.VERSION:
             return
         with self.writing() as connection:
-            # Looked up again: another process may have been as quick.
+            # The version is read again, because another process may have prepared the database.
             version = migrations.stored_version(connection, self._place.name)
             if version is None:
                 migrations.create(connection)
@@ -111,8 +212,8 @@ class Database:
 def _engine(place: Place, timeout_secs: float) -> Engine:
     if place.url.get_backend_name() != "sqlite":
         return create_engine(place.url)
-    # One connection, handed from thread to thread; its transactions begin where this module says
-    # so, and not where the driver guesses it.
+    # All threads share one connection. Its transactions begin where this module says, and not
+    # where the driver guesses.
     options = {"check_same_thread": False, "isolation_level": None, "timeout": timeout_secs}
     engine = create_engine(place.url, poolclass=StaticPool, connect_args=options)
     event.listen(engine, "begin", _begin)

@@ -1,33 +1,57 @@
-"""Schema versions: what a database is, and how it becomes the present one.
+"""The schema version of a database: reading it, creating a schema and upgrading an old one.
 
-Everything happens in the caller's transaction, so that a migration that fails changes nothing.
+All functions run in the caller's transaction, so that a failed migration changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, insert, inspect, select, text, update
 
-from chameleon_tuner.errors import RecordsError
+from chameleon_tuner.core.errors import RecordsError
 from chameleon_tuner.records.schema import META, METADATA, RECORD, SAMPLE
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = ()
-"""Number n (from 0) takes version n + 1 to n + 2. Released ones never change."""
+
+def _add_timings(connection: Connection) -> None:
+    """Upgrade version 1 to 2: timings without a configuration, and one status less.
+
+    No released program ever stored the status `wrong_output`.
+    """
+    without_rowid = " WITHOUT ROWID" if connection.dialect.name == "sqlite" else ""
+    statements = (
+        "CREATE TABLE timing (run_id INTEGER NOT NULL, environment_id INTEGER NOT NULL, "
+        "workload VARCHAR NOT NULL, subject VARCHAR NOT NULL, purpose VARCHAR NOT NULL, "
+        "position INTEGER NOT NULL, seconds DOUBLE PRECISION NOT NULL, "
+        "PRIMARY KEY (run_id, environment_id, workload, subject, purpose, position), "
+        "FOREIGN KEY(run_id) REFERENCES run (id), "
+        f"FOREIGN KEY(environment_id) REFERENCES environment (id)){without_rowid}",
+        "UPDATE record SET status = 'run_error' WHERE status = 'wrong_output'",
+    )
+    for statement in statements:
+        connection.execute(text(statement))
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_timings,)
+"""Migration n (from 0) upgrades version n + 1 to n + 2. A released migration never changes."""
 
 VERSION = 1 + len(MIGRATIONS)
-"""The schema that this code reads and writes."""
+"""The schema version that this code reads and writes."""
 
 _APPLICATION = "chameleon-tuner records"
 
 
 def stored_version(connection: Connection, name: str) -> int | None:
-    """The schema version of a database, None where it is empty; changes nothing.
+    """Return the schema version of a database, or None if it is empty; nothing is changed.
+
+    Args:
+        connection: Connection to the database.
+        name: Name of the database in error messages.
 
     Raises:
-        RecordsError: it holds something else than records, or was written by a newer version.
+        RecordsError: If it holds something other than records, or a newer version wrote it.
     """
     tables = inspect(connection).get_table_names()
     if not tables:
@@ -49,7 +73,7 @@ def stored_version(connection: Connection, name: str) -> int | None:
 
 
 def create(connection: Connection) -> None:
-    """Make all tables in an empty database."""
+    """Create all tables in an empty database."""
     METADATA.create_all(connection)
     meta = {"application": _APPLICATION, "schema_version": str(VERSION)}
     rows = [{"key": key, "value": value} for key, value in meta.items()]
@@ -57,7 +81,7 @@ def create(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection, version: int) -> None:
-    """Run the migrations that lead on from a version."""
+    """Run the migrations from the given version to the current one."""
     for migrate in MIGRATIONS[version - 1 :]:
         migrate(connection)
     entry = update(META).where(META.c["key"] == "schema_version")

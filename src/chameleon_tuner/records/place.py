@@ -1,4 +1,4 @@
-"""Where records are: a file or a database URL, and what can be told before opening it."""
+"""The location of records, a file or a database URL, and checks of it before it is opened."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from chameleon_tuner.errors import RecordsError
+from chameleon_tuner.core.errors import RecordsError
 
 _SMALLEST_PAGE_BYTES = 512
+"""The smallest page of an SQLite database; a smaller file that is not empty is no database."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A resolved place.
+    """The resolved location of records.
 
     Attributes:
-        name: what messages call it; without a password.
-        url: what SQLAlchemy connects to.
-        path: the SQLite file; None for a server and for a database in memory.
+        name: Name of the location in messages; it contains no password.
+        url: URL that SQLAlchemy connects to.
+        path: The SQLite file; None for a database server and for a database in memory.
     """
 
     name: str
@@ -28,10 +29,11 @@ class Place:
     path: Path | None
 
     def check_file(self) -> None:
-        """Raises RecordsError for what SQLite would take for a new database, or wait for.
+        """Raise a `RecordsError` if the path cannot be a database file.
 
-        Only looks at the file's status: opening and closing a file drops the locks that SQLite
-        has on it elsewhere in this process.
+        SQLite itself would take a very short file for a new database, and would wait for a special
+        file. Only the file's status is read: opening and closing a file would drop the locks that
+        SQLite holds on it elsewhere in this process.
         """
         try:
             special = self.path is not None and self.path.exists() and not self.path.is_file()
@@ -46,8 +48,8 @@ class Place:
             )
 
     def check_pages(self, page_bytes: int) -> None:
-        """Raises RecordsError where the file's last page is cut, which SQLite would fill up."""
-        in_flight = self._size("-wal")  # pages on their way from the log to the file
+        """Raise a `RecordsError` if the file's last page is cut off, which SQLite would pad."""
+        in_flight = self._size("-wal")  # SQLite may still be copying pages from the log to the file
         if self._size() % page_bytes and not in_flight:
             raise RecordsError(
                 f"{self.name} is damaged (its end is missing); "
@@ -60,7 +62,11 @@ class Place:
 
 
 def resolve(place: str | Path) -> Place:
-    """The place a path or a URL stands for; raises RecordsError where it can be none."""
+    """Return the place that a path or a URL stands for.
+
+    Raises:
+        RecordsError: If it is neither a possible path nor the URL of a database.
+    """
     if not isinstance(place, str) or "://" not in place:
         path = _real(str(place), Path(place))
         return Place(str(place), URL.create("sqlite", database=str(path)), path)
@@ -77,7 +83,7 @@ def _parse(address: str) -> URL:
     try:
         return make_url(address)
     except (ArgumentError, ValueError) as error:
-        # Without the rest of it, which may hold a password.
+        # The rest of the address is left out, because it may contain a password.
         scheme = address.partition("://")[0]
         raise RecordsError(
             f"{scheme}://... is no address of a database; "
@@ -86,7 +92,7 @@ def _parse(address: str) -> URL:
 
 
 def _real(name: str, path: Path) -> Path:
-    """One path for a file, however it is named: whoever uses it has to claim the same."""
+    """Return the one resolved path of a file, so that all its users claim the same lock file."""
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:

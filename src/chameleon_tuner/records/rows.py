@@ -1,4 +1,4 @@
-"""Rows and what they stand for: putting, finding and reading them; in the caller's transaction."""
+"""Functions that insert, find and read rows of the tables, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, insert, select
 
-from chameleon_tuner.measure.outcome import Outcome, Status
-from chameleon_tuner.records.entries import (
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.core.outcome import Outcome, Status, structural_hash_of
+from chameleon_tuner.ports.records import (
     Environment,
     Record,
     RunInfo,
+    StoredRun,
+    StoredTiming,
     Workload,
-    structural_hash,
 )
-from chameleon_tuner.records.schema import ALIAS, ENVIRONMENT, RECORD, RUN, SAMPLE, WORKLOAD
-from chameleon_tuner.space import Configuration
+from chameleon_tuner.records.schema import ALIAS, ENVIRONMENT, RECORD, RUN, SAMPLE, TIMING, WORKLOAD
 
 Condition = ColumnElement[bool]
 
 
 def now() -> datetime:
-    """The present, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(timezone.utc)
 
 
 def put_workload(connection: Connection, workload: Workload) -> int:
-    """The id of a workload, inserted where it is new."""
+    """Return the id of a workload, which is inserted if it is new."""
     fields = {"hash": workload.hash, "name": workload.name, "module": workload.module}
     return _put(connection, WORKLOAD, "hash", fields)
 
 
 def put_environment(connection: Connection, environment: Environment) -> int:
-    """The id of an environment, inserted where it is new."""
+    """Return the id of an environment, which is inserted if it is new."""
     fields = {
         "fingerprint": environment.fingerprint,
         "target": environment.target,
@@ -48,7 +49,7 @@ def put_environment(connection: Connection, environment: Environment) -> int:
 
 
 def put_run(connection: Connection, run: RunInfo) -> int:
-    """The id of a run, inserted where it is new."""
+    """Return the id of a run, which is inserted if it is new."""
     fields = {
         "fingerprint": run.fingerprint,
         "created_at": now(),
@@ -68,7 +69,10 @@ def _put(connection: Connection, table: Table, unique: str, fields: dict[str, An
 
 
 def about(workload: Workload, environment: Environment) -> Condition:
-    """Which records are of a workload and an environment; none where these are not stored."""
+    """Return the condition that selects the records of a workload in an environment.
+
+    It selects nothing if the workload or the environment is not stored.
+    """
     in_workload = select(WORKLOAD.c.id).where(WORKLOAD.c.hash == workload.hash)
     fingerprint = environment.fingerprint
     in_environment = select(ENVIRONMENT.c.id).where(ENVIRONMENT.c.fingerprint == fingerprint)
@@ -78,7 +82,7 @@ def about(workload: Workload, environment: Environment) -> Condition:
 
 
 def read(connection: Connection, condition: Condition) -> dict[int, Record]:
-    """Records by their id, in the order in which they were measured."""
+    """Return the selected records by their id, in the order in which they were measured."""
     query = (
         select(RECORD.c.id, SAMPLE.c.seconds)
         .join(SAMPLE)
@@ -93,7 +97,17 @@ def read(connection: Connection, condition: Condition) -> dict[int, Record]:
 def read_aliases(
     connection: Connection, condition: Condition, records: dict[int, Record]
 ) -> list[Outcome]:
-    """The outcomes of the other configurations that led to these records' modules."""
+    """Return outcomes of the other configurations that led to the modules of the records.
+
+    Args:
+        connection: Connection in a transaction.
+        condition: The condition that selected the records.
+        records: The selected records by their id.
+
+    Returns:
+        An outcome for every alias: that of its record, with the alias's own `configuration` and
+        `proposed`.
+    """
     query = select(ALIAS).join(RECORD).where(condition).order_by(RECORD.c.id, ALIAS.c.position)
     return [
         replace(
@@ -106,7 +120,7 @@ def read_aliases(
 
 
 def grouped(rows: Iterable[tuple[Any, float]]) -> dict[Any, tuple[float, ...]]:
-    """Rows of (key, seconds) as the seconds of each key, in their order."""
+    """Group rows of (key, seconds) by key; the seconds of each key keep their order."""
     groups: dict[Any, list[float]] = defaultdict(list)
     for key, seconds in rows:
         groups[key].append(seconds)
@@ -117,7 +131,7 @@ def _record(row: Row[Any], samples: Sequence[float]) -> Record:
     outcome = Outcome(
         configuration=Configuration.from_json(row.configuration),
         proposed=Configuration.from_json(row.proposed),
-        structural_hash=structural_hash(row.structural_hash),
+        structural_hash=structural_hash_of(row.structural_hash),
         status=Status(row.status),
         samples=tuple(samples),
         message=row.message,
@@ -125,3 +139,64 @@ def _record(row: Row[Any], samples: Sequence[float]) -> Record:
         run_secs=row.run_secs,
     )
     return Record(row.run_id, row.purpose, row.created_at, outcome)
+
+
+def runs(connection: Connection) -> list[StoredRun]:
+    """Return all runs, oldest first."""
+    return [
+        StoredRun(row.id, RunInfo(row.model, row.recipe, row.seed, row.settings), row.created_at)
+        for row in connection.execute(select(RUN).order_by(RUN.c.id))
+    ]
+
+
+def workloads(connection: Connection) -> list[Workload]:
+    """Return all workloads, oldest first."""
+    columns = WORKLOAD.c
+    query = select(columns.hash, columns.name, columns.module).order_by(columns.id)
+    return [Workload(*row) for row in connection.execute(query)]
+
+
+def environments(connection: Connection) -> list[Environment]:
+    """Return all environments, oldest first."""
+    columns = ENVIRONMENT.c
+    fields = columns.target, columns.device, columns.threads, columns.versions
+    query = select(*fields).order_by(columns.id)
+    return [Environment(*row) for row in connection.execute(query)]
+
+
+def count(connection: Connection, run_id: int) -> dict[Status, int]:
+    """Return the number of records of a run by status."""
+    query = select(RECORD.c.status, func.count()).group_by(RECORD.c.status)
+    found = connection.execute(query.where(RECORD.c.run_id == run_id))
+    return {Status(status): number for status, number in found}
+
+
+def samples(
+    connection: Connection, condition: Condition, purpose: str
+) -> dict[str, tuple[float, ...]]:
+    """Return the samples of a purpose by the identity of their record.
+
+    Args:
+        connection: Connection in a transaction.
+        condition: The condition that selects the records.
+        purpose: What the samples were measured for.
+
+    Returns:
+        The seconds of each record that has samples of this purpose, in their order.
+    """
+    query = (
+        select(RECORD.c.structural_hash, SAMPLE.c.seconds)
+        .join(SAMPLE)
+        .where(condition, SAMPLE.c.purpose == purpose)
+        .order_by(RECORD.c.id, SAMPLE.c.position)
+    )
+    return grouped(connection.execute(query))
+
+
+def timings(connection: Connection, run_id: int) -> list[StoredTiming]:
+    """Return the timings of a run that no configuration describes, those of each environment."""
+    key = (TIMING.c.environment_id, TIMING.c.workload, TIMING.c.subject, TIMING.c.purpose)
+    query = select(*key, TIMING.c.seconds).where(TIMING.c.run_id == run_id)
+    found = connection.execute(query.order_by(*key, TIMING.c.position))
+    by_key = grouped((tuple(row[:4]), row.seconds) for row in found)
+    return [StoredTiming(w or None, s, p, secs) for (_, w, s, p), secs in by_key.items()]

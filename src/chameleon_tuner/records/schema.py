@@ -1,6 +1,6 @@
-"""The tables, in portable SQLAlchemy Core: SQLite by default, PostgreSQL by URL.
+"""The database tables in portable SQLAlchemy Core: SQLite by default, PostgreSQL by URL.
 
-Changing anything here needs a new version: a function in `migrations.MIGRATIONS`, and a file of
+Every change here needs a new schema version: a function in `migrations.MIGRATIONS`, and a file of
 the old version among the tests' assets.
 """
 
@@ -26,36 +26,36 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from chameleon_tuner.records.entries import canonical_json
+from chameleon_tuner.ports.records import canonical_json
 
 
 class JsonText(TypeDecorator[Any]):
-    """JSON as text; ASCII, so that any Python string survives, lone surrogates and NUL too."""
+    """A column of JSON as ASCII text, which preserves any string, even lone surrogates and NUL."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str:
-        """To the database."""
+        """Convert a value for the database."""
         return canonical_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """From the database."""
+        """Convert a value from the database."""
         return None if value is None else json.loads(value)
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time, stored in UTC without its zone, which SQLite could not keep."""
+    """A column of aware times, stored in UTC without the zone, which SQLite cannot store."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database."""
+        """Convert an aware time for the database."""
         return value and value.astimezone(timezone.utc).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database."""
+        """Convert a time from the database."""
         return value and value.replace(tzinfo=timezone.utc)
 
 
@@ -114,7 +114,7 @@ RECORD = Table(
     _required("purpose", String),
     _required("configuration", JsonText),
     _required("proposed", JsonText),
-    # `Outcome.identity`: holds the configuration where there was no module to hash.
+    # The value of `Outcome.identity`: it holds the configuration if there was no module to hash.
     _required("structural_hash", String),
     _required("status", String),
     _required("message", JsonText),
@@ -139,6 +139,21 @@ SAMPLE = Table(
     "sample",
     METADATA,
     Column("record_id", ForeignKey("record.id"), primary_key=True),
+    Column("purpose", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    _required("seconds", Double),
+    sqlite_with_rowid=False,
+)
+
+TIMING = Table(
+    # Timings without a configuration, those of untuned kernels and of whole models. The workload
+    # is a workload's hash, or empty for a whole model.
+    "timing",
+    METADATA,
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("environment_id", ForeignKey("environment.id"), primary_key=True),
+    Column("workload", String, primary_key=True),
+    Column("subject", String, primary_key=True),
     Column("purpose", String, primary_key=True),
     Column("position", Integer, primary_key=True),
     _required("seconds", Double),

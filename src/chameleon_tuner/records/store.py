@@ -1,4 +1,4 @@
-"""The store of records: what the rest of the tool sees of the database."""
+"""The store of records: the only interface of the database to the rest of the tool."""
 
 from __future__ import annotations
 
@@ -7,63 +7,75 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from chameleon_tuner.measure.outcome import Outcome, Status
-from chameleon_tuner.records import appending, listing, rows
-from chameleon_tuner.records.database import Database
-from chameleon_tuner.records.entries import (
+from chameleon_tuner.core.outcome import Outcome, Status
+from chameleon_tuner.ports.records import (
     REPEAT,
     SEARCH,
     Environment,
-    Record,
+    Memory,
     RunInfo,
     StoredRun,
+    StoredTiming,
     Workload,
 )
-from chameleon_tuner.records.memory import Memory
+from chameleon_tuner.records import appending, rows
+from chameleon_tuner.records.database import Database
 from chameleon_tuner.records.place import resolve
 from chameleon_tuner.records.schema import RECORD
 
 BUSY_TIMEOUT_SECS = 5.0
-"""How long a call waits for another process; the transaction of a batch takes milliseconds."""
+"""Default time that a call waits for another process. Storing a batch takes milliseconds."""
 
 
 class RecordStore:
     """Append-only records of measurements.
 
-    Durability: every call that stores is one transaction. A process that is killed at any time
-    loses at most the batch in flight, and never a part of a batch.
+    Durability: every call that stores something is one transaction. A process that is killed loses
+    at most the batch that it was storing, as a whole.
 
-    Ownership: `begin` makes the store the only one that runs a search into its file, until
-    `close` or the end of the process; any number of others may read meanwhile. A database server
-    is not claimed: one run at a time is the user's care. A store may be used from several
-    threads, whose calls are served one after the other, but not across a fork.
+    Ownership: after `begin`, no other store can run a search into the same file until `close` or
+    the end of the process. Any number of other stores may read at the same time. A database server
+    is not claimed: there, the user has to make sure that only one run writes at a time. Several
+    threads may use a store; their calls are served one after the other. A store must not be used
+    across a fork.
 
-    Every method raises RecordsError when the database cannot be read or written, while another
+    Every method raises a `RecordsError` if the database cannot be read or written, if another
     process keeps it locked, and after `close`.
+
+    Args:
+        database: The connected database; see `open`.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @staticmethod
-    def open(place: str | Path, *, timeout_secs: float = BUSY_TIMEOUT_SECS) -> RecordStore:
-        """Open the records at a path or a database URL; what does not exist yet is made.
+    def open(
+        place: str | Path, *, timeout_secs: float = BUSY_TIMEOUT_SECS, upgrade: bool = True
+    ) -> RecordStore:
+        """Open the records at a path or a database URL; they are created if they do not exist.
 
-        A file of an older version is upgraded, in one transaction.
+        A file of an older version is upgraded in one transaction.
 
         Args:
-            place: a file, whose folder exists; or an SQLAlchemy URL (`postgresql+psycopg://...`,
-                `sqlite://` for records that live as long as the store).
-            timeout_secs: how long a call waits for another process.
+            place: A file in an existing folder, or an SQLAlchemy URL: `postgresql+psycopg://...`,
+                or `sqlite://` for records in memory that end with the store.
+            timeout_secs: How long a call waits for another process.
+            upgrade: Whether a file of an older version is upgraded. Without, it is not changed, and
+                only `runs` may be called.
+
+        Returns:
+            The open store; it is a context manager.
 
         Raises:
-            RecordsError: it is something else than records (of which nothing changes then), is
-                damaged, was written by a newer version, or cannot be reached or written.
+            RecordsError: If the place holds something other than records (which then stays
+                unchanged), is damaged, was written by a newer version, or cannot be reached or
+                written.
         """
-        return RecordStore(Database(resolve(place), timeout_secs))
+        return RecordStore(Database(resolve(place), timeout_secs, upgrade=upgrade))
 
     def close(self) -> None:
-        """Release the file; a second call does nothing."""
+        """Close the database and release its file; a second call has no effect."""
         self._database.close()
 
     def __enter__(self) -> RecordStore:
@@ -80,10 +92,10 @@ class RecordStore:
     # -- writing
 
     def begin(self, run: RunInfo) -> int:
-        """Start a run, or go on with the one of the same description; its id.
+        """Start a run, or continue the run with the same description, and return its id.
 
         Raises:
-            RecordsError: another process, or another store of this one, runs into the same file.
+            RecordsError: If another store, in this or another process, runs into the same file.
         """
         self._database.claim()
         with self._database.writing() as connection:
@@ -97,19 +109,26 @@ class RecordStore:
         outcomes: Sequence[Outcome],
         purpose: str = SEARCH,
     ) -> list[Outcome]:
-        """Store a batch, all of it or nothing.
+        """Store a batch as a whole or not at all.
 
-        An outcome whose identity is stored already, be it earlier in the same batch, does not
-        replace what is stored: its configuration is kept as an alias, and its samples with the
-        purpose `REPEAT`.
+        An outcome whose identity is stored already, for instance earlier in the same batch, does
+        not replace the stored outcome. Its configuration is kept as an alias, and its samples are
+        kept with the purpose `REPEAT`.
+
+        Args:
+            run_id: Id of the run, from `begin`.
+            workload: The kernel that was measured.
+            environment: Where it was measured.
+            outcomes: The outcomes of the batch, in the order of measurement.
+            purpose: What they were measured for.
 
         Returns:
             The outcomes as every later `lookup` recalls them: each with its own `configuration`
-            and `proposed`, and all else from the first outcome of its identity. A search that
-            goes on with these takes the same path again when it is resumed.
+            and `proposed`, and all other fields from the first outcome of its identity. A search
+            that continues with these outcomes takes the same path again when it is resumed.
 
         Raises:
-            ValueError: a time is NaN, or the purpose is `REPEAT`.
+            ValueError: If a time is NaN, or the purpose is `REPEAT`.
         """
         if purpose == REPEAT:
             raise ValueError(f"{REPEAT!r} is reserved for timings of what is stored already")
@@ -118,7 +137,7 @@ class RecordStore:
         with self._database.writing() as connection:
             workload_id = rows.put_workload(connection, workload)
             environment_id = rows.put_environment(connection, environment)
-            batch = appending.Batch(run_id, workload_id, environment_id, purpose)
+            batch = appending.BatchIds(run_id, workload_id, environment_id, purpose)
             return appending.append(connection, batch, outcomes)
 
     def add_samples(
@@ -129,12 +148,19 @@ class RecordStore:
         purpose: str,
         samples: Sequence[float],
     ) -> None:
-        """Append more timings, in seconds, of a module that is stored.
+        """Append more timings to the record of a module.
+
+        Args:
+            workload: The kernel that was timed.
+            environment: Where it was timed.
+            structural_hash: Structural hash of the module.
+            purpose: What the samples were measured for.
+            samples: Seconds of each timed run.
 
         Raises:
-            KeyError: there is no record of that module.
-            ValueError: a sample is NaN, or it is the purpose that the record was appended with:
-                what is recalled never changes.
+            KeyError: If there is no record of that module.
+            ValueError: If a sample is NaN, or if the record was appended with the same purpose:
+                the samples that `lookup` recalls never change.
         """
         _check_secs(*samples)
         this = RECORD.c.structural_hash == structural_hash
@@ -147,52 +173,85 @@ class RecordStore:
                 raise ValueError(f"the {purpose!r} samples of this record never change")
             appending.add_samples(connection, record_id, purpose, samples)
 
+    def add_timing(self, run_id: int, environment: Environment, timing: StoredTiming) -> None:
+        """Append timings of something that no configuration describes.
+
+        Args:
+            run_id: Id of the run that timed it.
+            environment: Where it was timed.
+            timing: What was timed, and the seconds.
+
+        Raises:
+            ValueError: If a timing is NaN.
+        """
+        _check_secs(*timing.seconds)
+        with self._database.writing() as connection:
+            environment_id = rows.put_environment(connection, environment)
+            appending.add_timing(connection, run_id, environment_id, timing)
+
     # -- reading
 
     def runs(self) -> list[StoredRun]:
-        """All runs, oldest first."""
+        """Return all runs, oldest first."""
         with self._database.reading() as connection:
-            return listing.runs(connection)
+            return rows.runs(connection)
 
     def workloads(self) -> list[Workload]:
-        """All workloads, oldest first."""
+        """Return all workloads, oldest first."""
         with self._database.reading() as connection:
-            return listing.workloads(connection)
+            return rows.workloads(connection)
 
     def environments(self) -> list[Environment]:
-        """All environments, oldest first."""
+        """Return all environments, oldest first."""
         with self._database.reading() as connection:
-            return listing.environments(connection)
+            return rows.environments(connection)
 
     def count(self, run_id: int) -> dict[Status, int]:
-        """How many measurements a run stored, by how they ended; without what it recalled."""
+        """Return how many measurements a run stored by status; recalled ones do not count."""
         with self._database.reading() as connection:
-            return listing.count(connection, run_id)
-
-    def records(
-        self, workload: Workload, environment: Environment, purpose: str = SEARCH
-    ) -> list[Record]:
-        """The measurements appended with a purpose, one an identity, in the order of measuring."""
-        condition = rows.about(workload, environment) & (RECORD.c.purpose == purpose)
-        with self._database.reading() as connection:
-            return list(rows.read(connection, condition).values())
+            return rows.count(connection, run_id)
 
     def outcomes(
         self, workload: Workload, environment: Environment, purpose: str = SEARCH
     ) -> list[Outcome]:
-        """The outcomes of `records`: equal to what was measured."""
-        return [record.outcome for record in self.records(workload, environment, purpose)]
+        """Return the outcomes that were appended with a purpose, equal to what was measured.
+
+        Args:
+            workload: The kernel that was measured.
+            environment: Where it was measured.
+            purpose: What the measurements were for.
+
+        Returns:
+            The outcomes in the order of measurement, one for each identity.
+        """
+        condition = rows.about(workload, environment) & (RECORD.c.purpose == purpose)
+        with self._database.reading() as connection:
+            return [record.outcome for record in rows.read(connection, condition).values()]
 
     def samples(
         self, workload: Workload, environment: Environment, purpose: str
     ) -> dict[str, tuple[float, ...]]:
-        """All timings of a purpose, in seconds and in their order, by identity."""
+        """Return all timings of a purpose by identity.
+
+        Args:
+            workload: The kernel that was timed.
+            environment: Where it was timed.
+            purpose: What the timings were for.
+
+        Returns:
+            Seconds of each timed run by `Outcome.identity`, in the order of timing.
+        """
         condition = rows.about(workload, environment)
         with self._database.reading() as connection:
-            return listing.samples(connection, condition, purpose)
+            return rows.samples(connection, condition, purpose)
+
+    def timings(self, run_id: int) -> list[StoredTiming]:
+        """Return the timings of a run that no configuration describes, in no particular order."""
+        with self._database.reading() as connection:
+            return rows.timings(connection, run_id)
 
     def lookup(self, workload: Workload, environment: Environment) -> Memory:
-        """Everything measured so far, in whatever run and for whatever purpose, as a memory."""
+        """Return a memory of all measurements so far, of every run and every purpose."""
         condition = rows.about(workload, environment)
         with self._database.reading() as connection:
             records = rows.read(connection, condition)

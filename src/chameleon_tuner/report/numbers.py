@@ -1,17 +1,17 @@
-"""Numbers as people read them."""
+"""Functions that format numbers for people."""
 
 from __future__ import annotations
 
 import math
 
 MISSING = "-"
-"""What stands for a number that was not measured."""
+"""The text in place of a number that was not measured."""
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def significant(value: float) -> str:
-    """Three significant digits and no exponent: `0.0123`, `4.57`, `21.6`, `1,767`."""
+    """Format a number with 3 significant digits and no exponent: `0.0123`, `4.57`, `1,767`."""
     if not math.isfinite(value):
         return MISSING
     if value == 0:
@@ -21,26 +21,29 @@ def significant(value: float) -> str:
 
 
 def microseconds(secs: float) -> str:
-    """Seconds as a bare number of microseconds."""
+    """Format seconds as a number of microseconds without a unit."""
     return significant(secs * 1e6)
 
 
 def gflops(flops: float, secs: float) -> str:
-    """10^9 floating-point operations a second; nothing for what does no arithmetic."""
+    """Format a throughput in 10^9 floating-point operations per second.
+
+    A kernel without arithmetic gets `MISSING`.
+    """
     if not flops or not 0 < secs < math.inf:
         return MISSING
     return significant(flops / secs / 1e9)
 
 
 def ratio(before: float, after: float) -> str:
-    """How many times faster: `194x`."""
+    """Format a speed-up: `194x`."""
     if not (math.isfinite(before) and 0 < after < math.inf):
         return MISSING
     return f"{significant(before / after)}x"
 
 
 def percent(part: float, whole: float) -> str:
-    """A share, `0.4%` or `61%`."""
+    """Format a share: `0.4%` or `61%`."""
     if not (math.isfinite(part) and 0 < whole < math.inf):
         return MISSING
     share = 100 * part / whole
@@ -48,14 +51,14 @@ def percent(part: float, whole: float) -> str:
 
 
 def clock(secs: float) -> str:
-    """A duration as a clock shows it: `0:43`, `12:05`, `1:02:03`."""
+    """Format a duration as on a clock: `0:43`, `12:05`, `1:02:03`."""
     minutes, seconds = divmod(int(secs), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def quantity(value: float) -> str:
-    """A large number, with a decimal prefix: `231M`."""
+    """Format a large number with a decimal prefix: `231M`."""
     for scale, prefix in _PREFIXES:
         if value >= scale:
             return f"{value / scale:.3g}{prefix}"
@@ -63,7 +66,7 @@ def quantity(value: float) -> str:
 
 
 def size(count: int) -> str:
-    """A number of configurations: `1,024`, `3.1e12`."""
+    """Format a number of configurations: `1,024`, `3.1e12`."""
     if count < 10**6:
         return f"{count:,}"
     exponent = math.floor(math.log10(count))
@@ -71,5 +74,5 @@ def size(count: int) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
+    """Format a count with its noun: `1 trial`, `2 trials`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

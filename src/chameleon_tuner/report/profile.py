@@ -1,4 +1,4 @@
-"""A profile on the terminal, in `report.md`, and as a roofline."""
+"""The presentation of a profile: on the terminal, in `report.md`, and as a roofline."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from chameleon_tuner.profiling.results import ISOLATED_ROUNDS, KernelProfile, Profile
-from chameleon_tuner.report.addition import Addition
-from chameleon_tuner.report.compare.style import INK, canvas, strokes, styled
+from chameleon_tuner.bench.profiling import ISOLATED_ROUNDS, KernelProfile, Profile
 from chameleon_tuner.report.numbers import MISSING, percent, plural, significant
+from chameleon_tuner.report.sections import Addition
+from chameleon_tuner.report.style import INK, canvas, strokes, styled
 
 HEADING = "## Profile"
 
@@ -21,16 +21,19 @@ _HEADER = (
     *("GFLOP/s", "of peak", "GB/s", "of copy"),
 )
 _LABELLED = 9
-"""Kernels that are numbered in the roofline: those that take longest."""
+"""The number of kernels that are numbered in the roofline, those that take longest."""
 
 
-def finish(found: Profile, folder: Path, command: str) -> list[str]:
-    """Write `profile.json`, the roofline and the section of `report.md`; lines for the terminal.
+def write_profile(found: Profile, folder: Path, command: str) -> list[str]:
+    """Write `profile.json`, the roofline and a section of `report.md`.
 
     Args:
-        found: the profile.
-        folder: of the tuned model.
-        command: that made it.
+        found: The profile.
+        folder: Folder of the tuned model.
+        command: Command line that made the profile.
+
+    Returns:
+        The lines for the terminal.
     """
     with styled():
         return _addition(found).write(
@@ -39,12 +42,12 @@ def finish(found: Profile, folder: Path, command: str) -> list[str]:
 
 
 def lines(found: Profile) -> list[str]:
-    """The profile for the terminal."""
+    """Return the profile as lines for the terminal."""
     return _addition(found).lines()
 
 
 def section(found: Profile, command: str) -> str:
-    """The profile as a section of `report.md`."""
+    """Return the profile as a section of `report.md`."""
     return _addition(found).section(command)
 
 
@@ -63,7 +66,7 @@ def _addition(found: Profile) -> Addition:
 
 
 def notes(found: Profile) -> list[str]:
-    """What the table does not say."""
+    """Return the explanations that follow the table."""
     limits = found.limits
     isolated = sum(kernel.isolated_us for kernel in found.kernels)
     computing = any(kernel.flops for kernel in found.kernels)
@@ -109,7 +112,7 @@ def _cells(kernel: KernelProfile, found: Profile) -> Sequence[str]:
 
 
 def roofline(found: Profile) -> Figure:
-    """Kernels that compute, under the machine's roof; to be called in `styled`."""
+    """Draw the kernels with arithmetic in a roofline plot; to be called inside `styled`."""
     figure = canvas(4.2)
     axes = figure.subplots()
     computing = [kernel for kernel in found.kernels if kernel.flops > 0 and kernel.bytes > 0]

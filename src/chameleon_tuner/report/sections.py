@@ -1,21 +1,36 @@
-"""Tables for terminals and for Markdown, and sections that commands add to `report.md`."""
+"""Tables for the terminal and for Markdown, and the sections that commands add to `report.md`."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
-from chameleon_tuner.writing import write_whole
+from matplotlib.figure import Figure
+
+from chameleon_tuner.report.style import saved
+from chameleon_tuner.system.files import REPORT, strict_json, write_whole
 
 _UNLIMITED = 10_000
-"""Columns of a file or a pipe, which gets every row on one line."""
+"""The width in characters of a file or a pipe, in which every row is on one line."""
 
 
 def terminal_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
-    """The lines of a table for standard output; `left` columns are flush left, the others right."""
+    """Return the lines of a table for standard output.
+
+    Args:
+        header: Names of the columns.
+        rows: The cells of each row.
+        left: Number of columns aligned to the left; the others are aligned to the right.
+
+    Returns:
+        The lines, as wide as the terminal; in a file or a pipe every row is one line.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -30,7 +45,10 @@ def terminal_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: i
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table with all columns but the first aligned to the right, readable as it stands."""
+    """Yield the lines of a Markdown table that is also readable as plain text.
+
+    The first column is aligned to the left, the others are aligned to the right.
+    """
     widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
     for number, row in enumerate([head, *rows]):
         cells = [
@@ -44,12 +62,92 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterat
 
 
 def put_section(report: Path, heading: str, text: str) -> None:
-    """Put a section at the end of a report, in place of one that it had; nothing without one."""
+    """Write a section at the end of a report, in place of an older one with the same heading.
+
+    If there is no report, nothing is written.
+
+    Args:
+        report: Path of the report.
+        heading: Heading of the section, a line of Markdown.
+        text: The whole section with its heading.
+    """
     if report.is_file():
         write_whole(report, with_section(report.read_text(encoding="utf-8"), heading, text))
 
 
 def with_section(page: str, heading: str, text: str) -> str:
-    """A page with the section at its end, in place of one with that heading."""
+    """Return a page with a section at its end, in place of an older one with the same heading.
+
+    Args:
+        page: The page in Markdown.
+        heading: Heading of the section, a line of Markdown.
+        text: The whole section with its heading.
+
+    Returns:
+        The new page.
+    """
     old = re.compile(rf"^{re.escape(heading)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
     return f"{old.sub('', page).rstrip()}\n\n{text}"
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A table with notes and a chart, which a command adds to `report.md`.
+
+    Attributes:
+        name: Name of the files without suffix.
+        heading: Heading of the section, a line of Markdown.
+        title: What was measured, and where.
+        header: Names of the table's columns.
+        rows: The cells of each row.
+        left: Number of columns aligned to the left on a terminal.
+        notes: Explanations that follow the table.
+        chart: Noun for the chart, such as "roofline".
+        shows: Alternative text of the chart for readers who cannot see it.
+    """
+
+    name: str
+    heading: str
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int
+    notes: Sequence[str]
+    chart: str
+    shows: str
+
+    def lines(self) -> list[str]:
+        """Return the lines for the terminal."""
+        return [self.title, *terminal_table(self.header, self.rows, self.left), *self.notes]
+
+    def section(self, command: str) -> str:
+        """Return the section for `report.md`."""
+        return "\n".join(
+            [
+                *(self.heading, "", f"{self.title}.", ""),
+                *(*markdown_table(self.header, self.rows), ""),
+                *(f"- {note}" for note in self.notes),
+                *("", f"![{self.shows}]({self.name}.svg)", ""),
+                *("```", command, "```", ""),
+            ]
+        )
+
+    def write(self, folder: Path, data: Any, figure: Figure, command: str) -> list[str]:
+        """Write the JSON file, the chart and the section; to be called inside `styled`.
+
+        Args:
+            folder: Folder of the tuned model.
+            data: Content of the JSON file; see `strict_json`.
+            figure: The chart.
+            command: Command line that made the addition.
+
+        Returns:
+            The lines for the terminal.
+        """
+        text = json.dumps(strict_json(data), indent=2, allow_nan=False)
+        write_whole(folder / f"{self.name}.json", f"{text}\n")
+        for ending in ("svg", "png"):
+            write_whole(folder / f"{self.name}.{ending}", saved(figure, ending))
+        put_section(folder / REPORT, self.heading, self.section(command))
+        place = folder / self.name
+        return [*self.lines(), f"{place}.json has the figures, {self.name}.svg the {self.chart}"]

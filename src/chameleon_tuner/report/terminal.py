@@ -1,4 +1,4 @@
-"""Progress on a terminal: a table of the tasks that is redrawn in place."""
+"""The progress display for terminals: a table of the tasks that is redrawn in place."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
-from chameleon_tuner.loop import TaskSearch
-from chameleon_tuner.measure.outcome import Outcome
+from chameleon_tuner.core.outcome import Outcome
 from chameleon_tuner.report.board import Board, Row, finishing_text
 from chameleon_tuner.report.numbers import clock as clock_face
 from chameleon_tuner.report.numbers import gflops, microseconds, percent, plural
-from chameleon_tuner.result import Result
-from chameleon_tuner.schedule import GradientScheduler
-from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task, by_kernel
+from chameleon_tuner.report.result import Result
+from chameleon_tuner.search.loop import TaskSearch
+from chameleon_tuner.search.schedule import GradientScheduler
+from chameleon_tuner.space.task import Task, by_kernel
+from chameleon_tuner.system.clock import Stopwatch
 
 _AROUND_ROWS = 7
-"""Lines of the display that are not rows of the table: title, head, `more`, bar, blanks."""
+"""The lines of the display that are not table rows: title, header, `more`, bar, blank lines."""
 
 _MOST_COLUMNS = 100
-"""Of characters: wider rows are hard to follow."""
+"""The greatest width of the table in characters; wider rows are hard to follow."""
 
 _TICKS_PER_SEC = 1.0
-"""Redrawing takes the core for a moment that a timed kernel may be using; a clock needs no more."""
+"""The redraws per second. Redrawing can disturb a timed kernel, and a clock needs no more."""
 
 _COLUMNS = ("calls", "best us", "GFLOP/s", "share", "trials", "failed")
 
 
 class LiveTable:
-    """Shows the table while it is entered.
+    """A context manager that shows the table until it exits.
 
     Args:
-        console: of the terminal.
-        model: shown until the model has been read.
-        clock: of the run.
-        time_budget_secs: of the run, if it has one.
+        console: Console of the terminal.
+        model: Name that is shown until the model has been read.
+        clock: Stopwatch of the run.
+        time_budget_secs: Time budget of the run; infinite without one.
     """
 
     def __init__(
@@ -132,8 +132,9 @@ class LiveTable:
         return Group(*parts)
 
     def _table_drawn(self, board: Board) -> Segments:
-        """The table as it was drawn last; a tick of the clock changes nothing in it."""
-        drawn, size = self._drawn, self._console.size  # the clock ticks in another thread
+        """Return the table as it was last drawn; only a batch or a resize draws it again."""
+        # `_drawn` is read once, because the clock's redraws run in another thread.
+        drawn, size = self._drawn, self._console.size
         if drawn is None or drawn[0] != size:
             drawn = size, Segments(self._console.render(Group(*self._table(board))))
             self._drawn = drawn
@@ -152,7 +153,7 @@ class LiveTable:
         return [table, *([Text(f"... {hidden} more", "dim")] if hidden else [])]
 
     def _width(self) -> int:
-        return min(self._console.width - len("^C"), _MOST_COLUMNS)  # its echo must not wrap
+        return min(self._console.width - len("^C"), _MOST_COLUMNS)  # the echo of ^C must not wrap
 
     def _bar(self, board: Board) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
@@ -171,7 +172,7 @@ class LiveTable:
         return grid
 
     def _share(self, board: Board) -> float:
-        """Of the budget that is spent, be it of trials or of time."""
+        """Return the spent share of the budget of trials or of time, whichever is larger."""
         of_trials = board.trials / max(board.total, 1)
         return min(1.0, max(of_trials, board.elapsed_secs() / self._time_budget_secs))
 

@@ -1,4 +1,4 @@
-"""A tuned model beside other runtimes: on the terminal, in `report.md`, and as a chart."""
+"""The presentation of a comparison with other runtimes: terminal, `report.md`, and chart."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from chameleon_tuner.report.addition import Addition
-from chameleon_tuner.report.compare.style import GREY, INK, canvas, strokes, styled
+from chameleon_tuner.bench.versus.results import Duel, Timed
 from chameleon_tuner.report.numbers import MISSING, plural, significant
-from chameleon_tuner.versus.results import Duel, Timed
+from chameleon_tuner.report.sections import Addition
+from chameleon_tuner.report.style import GREY, INK, canvas, strokes, styled
 
 HEADING = "## Beside other runtimes"
 
 _HEADER = ("runtime", "version", "ms", "95% interval", "ours / its", "difference")
 
 
-def finish(found: Duel, folder: Path, command: str) -> list[str]:
-    """Write `versus.json`, the chart and the section of `report.md`; the lines for the terminal.
+def write_duel(found: Duel, folder: Path, command: str) -> list[str]:
+    """Write `versus.json`, the chart and a section of `report.md`.
 
     Args:
-        found: the comparison.
-        folder: of the tuned model.
-        command: that made it.
+        found: The comparison.
+        folder: Folder of the tuned model.
+        command: Command line that made the comparison.
+
+    Returns:
+        The lines for the terminal.
     """
     with styled():
         return _addition(found).write(folder, found, bars(found), command)
 
 
 def lines(found: Duel) -> list[str]:
-    """The comparison for the terminal."""
+    """Return the comparison as lines for the terminal."""
     return _addition(found).lines()
 
 
 def section(found: Duel, command: str) -> str:
-    """The comparison as a section of `report.md`."""
+    """Return the comparison as a section of `report.md`."""
     return _addition(found).section(command)
 
 
@@ -55,7 +58,7 @@ def _addition(found: Duel) -> Addition:
 
 
 def notes(found: Duel) -> list[str]:
-    """What the table does not say."""
+    """Return the explanations that follow the table."""
     return [
         "ours / its: below 1 chameleon is faster; all in float32, each in a process of its own, "
         f"turns of {found.round_secs:g} s",
@@ -103,7 +106,7 @@ def _difference(runtime: Timed) -> str:
 
 
 def bars(found: Duel) -> Figure:
-    """A bar for every runtime, with the interval of its median; to be called in `styled`."""
+    """Draw a bar for every runtime with the interval of its median; call it inside `styled`."""
     runtimes = found.runtimes
     figure = canvas(1.2 + 0.42 * len(runtimes))
     axes = figure.subplots()

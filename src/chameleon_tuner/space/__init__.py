@@ -1,14 +1,13 @@
-"""Design spaces: knobs, sketches, configurations, encodings and moves."""
+"""Design spaces: knobs, sketches, configurations, encodings and moves.
 
-from chameleon_tuner.space.configuration import (
-    Configuration,
-    Deployed,
-    ForeignTrace,
-    LoweredByTVM,
-)
+The package is plain Python and NumPy. It imports only `core`, and must not import TVM or the
+search.
+"""
+
+from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.space.knob import INWARD, OUTWARD, STAY, Choice, IntArray, Knob, Location, Tile
 from chameleon_tuner.space.sketch import Sketch
-from chameleon_tuner.space.space import DesignSpace
+from chameleon_tuner.space.space import DesignSpace, neighbours, random_moves
 
 __all__ = [
     "INWARD",
@@ -16,13 +15,12 @@ __all__ = [
     "STAY",
     "Choice",
     "Configuration",
-    "ForeignTrace",
-    "Deployed",
     "DesignSpace",
     "IntArray",
     "Knob",
     "Location",
-    "LoweredByTVM",
     "Sketch",
     "Tile",
+    "neighbours",
+    "random_moves",
 ]

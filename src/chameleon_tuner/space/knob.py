@@ -1,4 +1,4 @@
-"""Knobs: the decisions of a sketch, each with an ordered list of values and a geometry of moves."""
+"""Knobs: the decisions of a sketch, each with an ordered list of values and moves between them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int32]
 
 OUTWARD, STAY, INWARD = 0, 1, 2
-"""The three actions of a dimension; on a list of values: down, stay, up."""
+"""The three actions of a move dimension. On a list of values they mean down, stay and up."""
 
 
 def _factorisations(extent: int, parts: int) -> Iterator[tuple[int, ...]]:
@@ -32,7 +32,7 @@ def _divisors(value: int) -> tuple[int, ...]:
 
 
 def ordered_moves(count: int) -> IntArray:
-    """Down, stay and up in an ordered list of `count` values: (count, 1, 3) indices."""
+    """Return the indices after down, stay and up in a list of `count` values, (count, 1, 3)."""
     here = np.arange(count)
     moves = np.stack([np.maximum(here - 1, 0), here, np.minimum(here + 1, count - 1)], axis=1)
     return moves[:, None, :].astype(np.int32)
@@ -40,14 +40,14 @@ def ordered_moves(count: int) -> IntArray:
 
 @dataclass(frozen=True)
 class Tile:
-    """A loop of `extent` split perfectly into `parts` nested loops, outermost first.
+    """A loop of `extent` iterations, split perfectly into `parts` nested loops, outermost first.
 
     Attributes:
-        extent: iterations of the loop; the factors' product.
-        parts: how many loops it becomes.
-        max_innermost: the largest legal innermost factor (MetaSchedule's
+        extent: The iterations of the loop, which are the product of the factors.
+        parts: The number of nested loops.
+        max_innermost: The largest legal innermost factor (MetaSchedule's
             `max_innermost_factor`, 64 on CPUs).
-        spatial: whether the loop is data-parallel; otherwise it is a reduction.
+        spatial: Whether the loop is data-parallel; otherwise it is a reduction.
     """
 
     extent: int
@@ -57,7 +57,7 @@ class Tile:
 
     @cached_property
     def factors(self) -> IntArray:
-        """All values as an int32 array (n, parts), in lexicographic order."""
+        """All legal factorisations, int32 of shape (n, parts), in lexicographic order."""
         legal = [f for f in _factorisations(self.extent, self.parts) if f[-1] <= self.max_innermost]
         return np.array(legal, dtype=np.int32)
 
@@ -69,21 +69,22 @@ class Tile:
         return len(self.factors)
 
     def index_of(self, value: tuple[int, ...]) -> int:
-        """The index of a factorisation; raises KeyError when it is not legal."""
+        """Return the index of a factorisation; raise a `KeyError` if it is not legal."""
         return self._index[tuple(value)]
 
     def value_at(self, index: int) -> tuple[int, ...]:
-        """The factors at an index."""
+        """Return the factors at an index."""
         return tuple(self.factors[index].tolist())
 
     @cached_property
     def moves(self) -> IntArray:
-        """One dimension a boundary between levels: (n, parts - 1, 3) indices.
+        """The index after each move, shape (n, parts - 1, 3): one dimension per boundary of levels.
 
-        OUTWARD gives the inner loop the next smaller size that divides the product of the two
-        loops, and the outer loop the rest; INWARD is its inverse; what is not legal stays. Every
-        value can be reached from every other. (A shift of the smallest prime factor is the same
-        for powers of a prime, but never makes a 2-part tile of 768 = 2^8 * 3 have an inner 3.)
+        OUTWARD gives the inner loop of the boundary the next smaller size that divides the product
+        of the two loops, and gives the rest to the outer loop. INWARD is the inverse. An illegal
+        move leaves the value as it is. Every value can be reached from every other. (A shift of the
+        smallest prime factor would be the same for powers of a prime, but would never give a 2-part
+        tile of 768 = 2^8 * 3 an inner factor of 3.)
         """
         here = np.arange(len(self), dtype=np.int32)
         table = np.repeat(here, 3 * (self.parts - 1)).reshape(len(self), self.parts - 1, 3)
@@ -99,7 +100,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values, in their own order (an unroll limit, a vector length)."""
+    """A choice of one of several ordered values, such as an unroll limit or a vector length."""
 
     values: tuple[float, ...]
 
@@ -108,23 +109,23 @@ class Choice:
 
     @cached_property
     def moves(self) -> IntArray:
-        """Down, stay and up: (n, 1, 3) indices."""
+        """The index after each move (down, stay, up), shape (n, 1, 3)."""
         return ordered_moves(len(self))
 
 
 @dataclass(frozen=True)
 class Location:
-    """The loop at which a block is computed: inlined (-2), at the root (-1), or loop number i.
+    """The location at which a block is computed: inlined (-2), at the root (-1), or at loop i.
 
-    Which of them are legal follows from the tiles: TVM skips loops of extent 1, data-parallel
-    loops behind a reduction and trailing reductions, and takes the next legal location before an
-    illegal one without a word (`CollectComputeLocation` in TVM's schedule analysis). `loops` says
-    which part of which tile each loop is, so that the space can do the same.
+    The tiles determine which locations are legal. TVM skips loops of extent 1, data-parallel loops
+    that follow a reduction, and trailing reductions. It silently replaces an illegal location by
+    the nearest legal location before it (`CollectComputeLocation` in TVM's schedule analysis).
+    `loops` says which part of which tile each loop is, so that the space can do the same.
 
     Attributes:
-        loops: for every loop of the consumer, outermost first, (knob, part); None where it is
-            not known, and the location then is taken as it is.
-        inlinable: whether -2 is legal.
+        loops: The (knob, part) of every loop of the consumer, outermost first; None for an unknown
+            loop. If any loop is unknown, locations are not replaced.
+        inlinable: Whether -2 is legal.
     """
 
     loops: tuple[tuple[int, int] | None, ...]
@@ -132,7 +133,7 @@ class Location:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The values in their order: -2 (also where it is never legal), -1, 0, 1, ..."""
+        """All values in order: -2 (even if it is never legal), -1, 0, 1, ..."""
         return tuple(range(-2, len(self.loops)))
 
     def __len__(self) -> int:
@@ -140,7 +141,7 @@ class Location:
 
     @cached_property
     def moves(self) -> IntArray:
-        """Down, stay and up: (n, 1, 3) indices."""
+        """The index after each move (down, stay, up), shape (n, 1, 3)."""
         return ordered_moves(len(self))
 
 

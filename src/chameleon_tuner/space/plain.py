@@ -1,28 +1,28 @@
-"""Design spaces as JSON: nothing but numbers and lists, so that no TVM is needed to read one."""
+"""Design spaces as JSON of plain lists, dictionaries, strings and numbers, readable without TVM."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from chameleon_tuner.errors import UsageError
+from chameleon_tuner.core.errors import UsageError
 from chameleon_tuner.space.knob import Choice, Knob, Location, Tile
 from chameleon_tuner.space.sketch import Sketch
 from chameleon_tuner.space.space import DesignSpace
 
-_LARGEST = 2**31 - 1  # what the int32 arrays of factors hold
+_LARGEST = 2**31 - 1  # the largest value in the int32 arrays of factors
 
 
 def to_plain(space: DesignSpace) -> list[list[dict[str, Any]]]:
-    """For every sketch, its knobs in order; each names its kind beside its fields."""
+    """Return the knobs of every sketch, in order, as dictionaries of their kind and fields."""
     return [[_plain_knob(knob) for knob in sketch.knobs] for sketch in space.sketches]
 
 
 def from_plain(data: Any) -> DesignSpace:
-    """Inverse of `to_plain`.
+    """Build a design space from plain data; the inverse of `to_plain`.
 
     Raises:
-        UsageError: it is no design space.
+        UsageError: The data is not a design space.
     """
     if not isinstance(data, list) or not data:
         raise UsageError(f"not a design space: {_shown(data)} is no list of sketches")
@@ -85,7 +85,7 @@ def _loop_of(data: Any) -> tuple[int, int] | None:
 
 
 def _check_loops(location: Location, knobs: Sequence[Knob]) -> None:
-    """Every known loop is a part of a tile of the same sketch."""
+    """Raise a `UsageError` unless every known loop is a part of a tile of the same sketch."""
     parts = {number: knob.parts for number, knob in enumerate(knobs) if isinstance(knob, Tile)}
     for loop in location.loops:
         if loop is not None and not 0 <= loop[1] < parts.get(loop[0], 0):
@@ -93,6 +93,6 @@ def _check_loops(location: Location, knobs: Sequence[Knob]) -> None:
 
 
 def _shown(data: Any) -> str:
-    """The beginning of what was found, for a message."""
+    """Return the beginning of invalid data, for an error message."""
     text = repr(data)
     return text if len(text) <= 80 else f"{text[:80]}..."

@@ -1,4 +1,4 @@
-"""A sketch: one structure of loops, with the knobs that make it a program."""
+"""A sketch: one loop structure, with the knobs that complete it to a program."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ class Sketch:
 
     @cached_property
     def sizes(self) -> IntArray:
-        """Values of every knob: (knobs,)."""
+        """The number of values of every knob, shape (knobs,)."""
         return np.array([len(knob) for knob in self.knobs], dtype=np.int32)
 
     @property
     def count(self) -> int:
-        """How many configurations, locations counted as if all were legal."""
+        """The number of configurations if every location were legal."""
         return prod(len(knob) for knob in self.knobs)
 
     def canonical(self, indices: IntArray) -> IntArray:
-        """Replace every illegal location by the one that TVM would take: (n, knobs) both."""
+        """Replace every illegal location by the one that TVM would take.
+
+        The indices and the result have shape (n, knobs).
+        """
         result: IntArray = indices.copy()
         for number, knob in enumerate(self.knobs):
             if isinstance(knob, Location):
@@ -39,7 +42,11 @@ class Sketch:
         return result
 
     def _legal(self, knob: Location, indices: IntArray) -> npt.NDArray[np.bool_]:
-        """Which locations are legal, given the tiles: (n, len(knob))."""
+        """Return which locations are legal, given the tiles, shape (n, len(knob)).
+
+        If any loop is unknown, every location counts as legal, except that inlining depends on
+        `inlinable`.
+        """
         legal = np.ones((len(indices), len(knob)), dtype=bool)
         legal[:, 0] = knob.inlinable
         if any(loop is None for loop in knob.loops):
@@ -61,7 +68,10 @@ class Sketch:
 
 
 def _legal_loops(extents: IntArray, spatial: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """TVM's rule for loops of these extents, (n, loops), outermost first."""
+    """Return which loops are legal locations by TVM's rule.
+
+    The extents and the result have shape (n, loops), outermost loop first.
+    """
     real = extents > 1
     last_spatial = int(np.flatnonzero(spatial)[-1]) if spatial.any() else -1
     behind = np.arange(len(spatial)) > last_spatial
@@ -71,7 +81,7 @@ def _legal_loops(extents: IntArray, spatial: npt.NDArray[np.bool_]) -> npt.NDArr
 
 
 def _last_legal(legal: npt.NDArray[np.bool_], index: IntArray) -> IntArray:
-    """The largest legal index not above the given one; the root (1) where there is none."""
+    """Return the largest legal index up to the given one, or the root (1) if there is none."""
     columns = np.arange(legal.shape[1])
     usable = legal & (columns[None, :] <= index[:, None])
     found = usable.shape[1] - 1 - np.argmax(usable[:, ::-1], axis=1)
@@ -79,10 +89,11 @@ def _last_legal(legal: npt.NDArray[np.bool_], index: IntArray) -> IntArray:
 
 
 def align(sketches: Sequence[Sketch]) -> tuple[tuple[int, ...], ...]:
-    """Line up the knobs of all sketches: for every sketch, a slot number for each of its knobs.
+    """Assign a slot number to each knob of every sketch.
 
-    Knobs of different sketches share a slot when they are of the same kind and shape, in the
-    order in which they come; no two knobs of one sketch share one.
+    Knobs of different sketches share a slot if they have the same kind and the same parameters; all
+    locations count as the same. Several such knobs are matched in their order. Two knobs of one
+    sketch never share a slot.
     """
     shapes: list[object] = []
     aligned = []

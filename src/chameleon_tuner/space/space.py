@@ -1,8 +1,8 @@
-"""The design space of a task: its sketches, as arrays.
+"""The design space of a task: its sketches, and operations on batches of configurations.
 
-A batch of configurations is an int32 array of *rows* (n, 1 + width): the sketch, then the index
-of each of its knobs, padded with zeros up to the widest sketch. Everything here is vectorised
-over rows.
+A batch of configurations is an int32 array of *rows*, shape (n, 1 + width). A row has the number of
+the sketch, then the index of each knob's value, padded with zeros up to the width of the widest
+sketch. All operations are vectorised over rows.
 """
 
 from __future__ import annotations
@@ -14,19 +14,29 @@ from functools import cache, cached_property
 import numpy as np
 import numpy.typing as npt
 
-from chameleon_tuner.space.configuration import Configuration
-from chameleon_tuner.space.distinct import first_of_each
+from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.space.encoding import Encoder
-from chameleon_tuner.space.knob import INWARD, OUTWARD, IntArray, Tile
+from chameleon_tuner.space.knob import INWARD, OUTWARD, STAY, IntArray, Tile
 from chameleon_tuner.space.sketch import Sketch, align
 
-# Any constant would do; it has to be the same in every process.
+
+def first_of_each(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Return a mask of the first occurrence of every key, shape (n,).
+
+    Indexing with a mask keeps the order of the rows.
+    """
+    first = np.zeros(len(keys), dtype=bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    return first
+
+
+# Any constant would do, but it must be the same in every process.
 _KEY_SEED = 0x9E3779B97F4A7C15
 
 
 @cache
 def _key_factors(columns: int) -> npt.NDArray[np.uint64]:
-    """Odd numbers, (2, columns)."""
+    """Return pseudo-random odd factors for hashing rows, shape (2, columns)."""
     generator = np.random.default_rng(_KEY_SEED)
     drawn = generator.integers(1, 2**63, size=(2, columns), dtype=np.uint64)
     factors = np.asarray(drawn * np.uint64(2) + np.uint64(1))
@@ -39,25 +49,25 @@ class DesignSpace:
     """All schedules that a search may choose from, as sketches of knobs.
 
     Attributes:
-        sketches: at least one.
+        sketches: At least one sketch.
     """
 
     sketches: tuple[Sketch, ...]
 
     @property
     def count(self) -> int:
-        """How many configurations, locations counted as if all were legal."""
+        """The number of configurations if every location were legal."""
         return sum(sketch.count for sketch in self.sketches)
 
     @property
     def width(self) -> int:
-        """Knobs of the widest sketch; a row has one column more."""
+        """The number of knobs of the widest sketch; a row has one column more."""
         return max(len(sketch.knobs) for sketch in self.sketches)
 
     # -- rows and configurations
 
     def rows(self, configurations: Sequence[Configuration]) -> IntArray:
-        """Rows (n, 1 + width) of configurations."""
+        """Return the rows of configurations, shape (n, 1 + width)."""
         rows = np.zeros((len(configurations), 1 + self.width), dtype=np.int32)
         for row, configuration in zip(rows, configurations, strict=True):
             row[0] = configuration.sketch
@@ -65,13 +75,13 @@ class DesignSpace:
         return rows
 
     def configurations(self, rows: IntArray) -> list[Configuration]:
-        """Inverse of `rows`."""
+        """Return the configurations of rows; the inverse of `rows`."""
         listed = rows.tolist()
         knobs = [len(sketch.knobs) for sketch in self.sketches]
         return [Configuration(row[0], tuple(row[1 : 1 + knobs[row[0]]])) for row in listed]
 
     def contains(self, configuration: Configuration) -> bool:
-        """Whether the configuration's sketch and indices exist."""
+        """Return whether the configuration's sketch and indices exist in this space."""
         if not 0 <= configuration.sketch < len(self.sketches):
             return False
         sizes = self.sketches[configuration.sketch].sizes.tolist()
@@ -81,9 +91,10 @@ class DesignSpace:
         )
 
     def keys(self, rows: IntArray) -> npt.NDArray[np.uint64]:
-        """A 64-bit hash of every row, (n,), the same in every process.
+        """Return a 64-bit hash of every row, shape (n,).
 
-        Two of a million rows share a key with probability below 1e-7.
+        The hashes are the same in every process. The probability that any two of a million
+        different rows share a hash is below 1e-7.
         """
         factors = _key_factors(rows.shape[1])
         mixed = (rows.astype(np.uint64) + np.uint64(1)) * factors[0]
@@ -92,14 +103,17 @@ class DesignSpace:
         return np.asarray(summed ^ (summed >> np.uint64(29)), dtype=np.uint64)
 
     def unique(self, rows: IntArray) -> IntArray:
-        """The rows without repeats, in order of first appearance."""
+        """Remove duplicate rows and keep the order of first appearance."""
         kept: IntArray = rows[first_of_each(self.keys(rows))]
         return kept
 
     # -- sampling
 
     def sample(self, count: int, rng: np.random.Generator) -> IntArray:
-        """`count` rows, uniform over sketches and over the values of each knob; canonical."""
+        """Draw `count` rows, uniformly over the sketches and over the values of each knob.
+
+        The rows are made canonical, shape (count, 1 + width).
+        """
         rows = np.zeros((count, 1 + self.width), dtype=np.int32)
         rows[:, 0] = rng.integers(len(self.sketches), size=count)
         draws = rng.random((count, self.width))
@@ -110,7 +124,7 @@ class DesignSpace:
         return self.canonical(rows)
 
     def canonical(self, rows: IntArray) -> IntArray:
-        """Rows with every illegal location replaced as TVM would; idempotent."""
+        """Replace every illegal location in rows by the one that TVM would take; idempotent."""
         result: IntArray = rows.copy()
         for number, sketch in enumerate(self.sketches):
             mine = np.flatnonzero(rows[:, 0] == number)
@@ -123,17 +137,26 @@ class DesignSpace:
 
     @cached_property
     def move_dims(self) -> int:
-        """Action dimensions: the sketch, then every boundary or list of the widest sketch."""
+        """The number of action dimensions: one for the sketch, then those of the knobs.
+
+        A tile has one dimension per boundary between its levels; a choice or a location has one.
+        The sketch with the most dimensions determines the number.
+        """
         return 1 + max(
             sum(int(knob.moves.shape[1]) for knob in sketch.knobs) for sketch in self.sketches
         )
 
     def move(self, rows: IntArray, actions: npt.NDArray[np.integer]) -> IntArray:
-        """Apply actions (n, move_dims) of {OUTWARD, STAY, INWARD}; canonical rows come back.
+        """Apply actions to rows and return canonical rows.
 
-        Dimension 0 goes to the previous or next sketch, after the other moves (see `transfer`);
-        the others are the boundaries of the tiles and the lists of the choices and locations,
-        knob by knob. Dimensions beyond a sketch's own do nothing.
+        Dimension 0 leads to the previous or next sketch (cyclically), after the other moves are
+        done; see `transfer`. The other dimensions are the boundaries of the tiles and the value
+        lists of the choices and locations, knob by knob. Dimensions beyond those of a row's sketch
+        have no effect.
+
+        Args:
+            rows: Configurations, shape (n, 1 + width).
+            actions: OUTWARD, STAY or INWARD in each dimension, shape (n, move_dims).
         """
         result: IntArray = rows.copy()
         for number, sketch in enumerate(self.sketches):
@@ -148,21 +171,37 @@ class DesignSpace:
         return self.canonical(self.transfer(result, (rows[:, 0] + step) % len(self.sketches)))
 
     def step(self, rows: IntArray, actions: npt.NDArray[np.integer]) -> IntArray:
-        """The paper's moves: actions (n, width), one step in the ordered list of each knob."""
+        """Apply the paper's moves: one step in the ordered list of values of each knob.
+
+        Args:
+            rows: Configurations, shape (n, 1 + width).
+            actions: One down (0), stay (1) or one up (2) for each knob, shape (n, width).
+        """
         sizes = self.sizes[rows[:, 0]]
         moved = np.clip(rows[:, 1:] + actions - 1, 0, np.maximum(sizes - 1, 0))
         return self.canonical(np.column_stack([rows[:, 0], moved]).astype(np.int32))
 
     @cached_property
     def sizes(self) -> IntArray:
-        """Values of every knob of every sketch, padded with zeros: (sketches, width)."""
+        """The number of values of every knob, shape (sketches, width), padded with zeros."""
         sizes = np.zeros((len(self.sketches), self.width), dtype=np.int32)
         for number, sketch in enumerate(self.sketches):
             sizes[number, : len(sketch.knobs)] = sketch.sizes
         return sizes
 
     def mutate(self, rows: IntArray, rng: np.random.Generator, knobs: int = 1) -> IntArray:
-        """Redraw `knobs` random knobs of every row uniformly (AutoTVM's random walk for 1)."""
+        """Redraw random knobs of every row uniformly.
+
+        With one knob, this is a step of AutoTVM's random walk.
+
+        Args:
+            rows: Configurations, shape (n, 1 + width).
+            rng: The source of randomness.
+            knobs: How often a knob of each row is chosen and redrawn; a knob may be chosen again.
+
+        Returns:
+            The canonical mutants, shape (n, 1 + width).
+        """
         result: IntArray = rows.copy()
         if not self.width:
             return result
@@ -174,19 +213,16 @@ class DesignSpace:
             result[lines, 1 + column] = (rng.random(len(rows)) * sizes).astype(np.int32)
         return self.canonical(result)
 
-    def neighbours(self, row: IntArray) -> IntArray:
-        """All distinct rows one move away from one row (1 + width,): (m, 1 + width)."""
-        actions = np.ones((2 * self.move_dims, self.move_dims), dtype=np.int32)
-        for dim in range(self.move_dims):
-            actions[2 * dim, dim], actions[2 * dim + 1, dim] = OUTWARD, INWARD
-        moved = self.move(np.repeat(row[None, :], len(actions), axis=0), actions)
-        changed = (moved != row[None, :]).any(axis=1)
-        return self.unique(moved[changed])
-
     def transfer(self, rows: IntArray, sketch: npt.NDArray[np.integer]) -> IntArray:
-        """Rows carried to other sketches (n,): knobs in common keep their value, others get 0.
+        """Transfer rows to other sketches.
 
-        A location that the other sketch does not have becomes its last one.
+        Knobs that both sketches have in common keep their value; all others get index 0. A location
+        that the new sketch does not have becomes its last one. The result may have to be made
+        canonical.
+
+        Args:
+            rows: Configurations, shape (n, 1 + width).
+            sketch: The new sketch of each row, shape (n,).
         """
         result: IntArray = rows.copy()
         for old, new in set(zip(rows[:, 0].tolist(), np.asarray(sketch).tolist(), strict=True)):
@@ -202,14 +238,17 @@ class DesignSpace:
         return result
 
     def _in_common(self, old: int, new: int) -> list[tuple[int, int]]:
-        """Pairs of knob numbers that stand for the same decision in two sketches."""
+        """Return pairs of knob numbers that stand for the same decision in two sketches."""
         places = {slot: number for number, slot in enumerate(self.alignment[new])}
         return [(n, places[slot]) for n, slot in enumerate(self.alignment[old]) if slot in places]
 
     # -- micro-kernels
 
     def innermost(self, rows: IntArray) -> IntArray:
-        """The innermost size of every tile by its slot, 0 where there is none: (n, slots)."""
+        """Return the innermost size of every tile, shape (n, slots).
+
+        The columns are the slots of `alignment`; a slot without a tile has size 0.
+        """
         slots = 1 + max((slot for own in self.alignment for slot in own), default=-1)
         sizes = np.zeros((len(rows), slots), dtype=np.int32)
         for number, sketch in enumerate(self.sketches):
@@ -221,10 +260,10 @@ class DesignSpace:
         return sizes
 
     def micro_kernels(self, rows: IntArray) -> npt.NDArray[np.uint64]:
-        """A number for the micro-kernel of every row, (n,), the same in every process.
+        """Return a hash of the micro-kernel of every row, shape (n,), the same in every process.
 
-        Rows with one micro-kernel agree in the innermost sizes of all tiles: in what is unrolled,
-        vectorised and held in registers.
+        Rows have the same micro-kernel if the innermost sizes of all their tiles are equal, so that
+        they agree in what is unrolled, vectorised and held in registers.
         """
         return self.keys(self.innermost(rows))
 
@@ -232,7 +271,7 @@ class DesignSpace:
 
     @cached_property
     def alignment(self) -> tuple[tuple[int, ...], ...]:
-        """For every sketch, the slot of each knob; like decisions share a slot."""
+        """The slot of each knob of every sketch; see `align`."""
         return align(self.sketches)
 
     @cached_property
@@ -241,9 +280,46 @@ class DesignSpace:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """What the columns of `encode` are; like spaces have the same, whatever their sizes."""
+        """The names of the columns of `encode`.
+
+        Spaces of the same structure have the same names, whatever their sizes.
+        """
         return tuple(self._encoder.names)
 
     def encode(self, rows: IntArray) -> npt.NDArray[np.float32]:
-        """Features for cost models and clustering: float32 (n, d). See `Encoder`."""
+        """Compute features for cost models and clustering, float32 of shape (n, d).
+
+        See `Encoder` for the features.
+        """
         return self._encoder(rows)
+
+
+def random_moves(space: DesignSpace, rows: IntArray, rng: np.random.Generator) -> IntArray:
+    """Move each row once, outward or inward, along one random action dimension.
+
+    Args:
+        space: The design space of the rows.
+        rows: Configurations as rows of indices, shape (n, 1 + width).
+        rng: The source of randomness.
+
+    Returns:
+        The canonical rows after the move, shape (n, 1 + width).
+    """
+    actions = np.full((len(rows), space.move_dims), STAY, dtype=np.int32)
+    dims = rng.integers(space.move_dims, size=len(rows))
+    actions[np.arange(len(rows)), dims] = rng.choice((OUTWARD, INWARD), size=len(rows))
+    return space.move(rows, actions)
+
+
+def neighbours(space: DesignSpace, rows: IntArray) -> IntArray:
+    """Return all distinct rows that are one move away from any of the given rows.
+
+    The given rows, shape (n, 1 + width), are not part of the result.
+    """
+    count = space.move_dims
+    actions = np.full((2 * count, count), STAY, dtype=np.int32)
+    dims = np.arange(count)
+    actions[2 * dims, dims], actions[2 * dims + 1, dims] = OUTWARD, INWARD
+    spread = np.repeat(rows, 2 * count, axis=0)
+    moved = space.unique(space.move(spread, np.tile(actions, (len(rows), 1))))
+    return moved[~np.isin(space.keys(moved), space.keys(rows))]

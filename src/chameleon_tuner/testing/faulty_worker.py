@@ -1,6 +1,6 @@
-"""A worker that fails on purpose: fault injection for measurers, with real processes.
+"""A worker that fails on purpose, for fault injection into measurers with real processes.
 
-Give a pool `HANDLER` as its handler and `environment(...)` with its environment variables:
+Pass `HANDLER` as the handler of a pool, and `environment(...)` as its environment variables:
 
     rules = Rule(Fault.SEGFAULT, "run", configuration), Rule(Fault.HANG, "compile", one_in=50)
     WorkerPool(HANDLER, 2, environment(*rules))
@@ -23,48 +23,62 @@ from typing import Any
 
 import numpy as np
 
-from chameleon_tuner.measure.timing import Timing, TimingPolicy
-from chameleon_tuner.space import Configuration
-from chameleon_tuner.tvm.compare import ModelWorker
-from chameleon_tuner.tvm.kernels import Kernel
-from chameleon_tuner.tvm.worker import Timer
+from chameleon_tuner.backends.tvm.lower.kernel import Kernel
+from chameleon_tuner.backends.tvm.run.candidates import Candidates, NeutralTimer
+from chameleon_tuner.backends.tvm.run.finals import CompiledFinalists, FinalistKernels, Finals
+from chameleon_tuner.backends.tvm.run.models import Models
+from chameleon_tuner.backends.tvm.run.workbench import Timer, Workbench
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.ports.entry import HandlerEntry
+from chameleon_tuner.ports.handler import (
+    CandidateHandler,
+    FinalHandler,
+    Handler,
+    ModelHandler,
+    NeutralHandler,
+    Scheduled,
+    TaskHandler,
+)
+from chameleon_tuner.ports.measurer import Timing, TimingPolicy
 
-HANDLER = "chameleon_tuner.testing.faulty_worker:FaultyWorker"
+HANDLER = HandlerEntry[Handler]("chameleon_tuner.testing.faulty_worker", "FaultyHandler")
+"""Where worker processes find `FaultyHandler`."""
+
 VARIABLE = "CHAMELEON_FAULTS"
-"""The environment variable that holds the rules."""
+"""The name of the environment variable that contains the rules as JSON."""
 
 _CHUNK_BYTES = 64 * 2**20
 
 
 class Fault(str, enum.Enum):
-    """What a candidate can do to its worker."""
+    """A fault of a candidate in its worker."""
 
     SEGFAULT = "segfault"
     KILLED = "killed"
-    """By SIGKILL, as when the machine runs out of memory."""
+    """The process is killed by SIGKILL, as when the machine runs out of memory."""
     EXIT = "exit"
     HANG = "hang"
     RAISE = "raise"
     SYSTEM_EXIT = "system_exit"
     ARRAYS = "arrays"
-    """Takes memory up to the limit, then Python raises MemoryError."""
+    """The candidate allocates memory up to the limit, until Python raises a MemoryError."""
     NATIVE_MEMORY = "native_memory"
-    """Takes memory up to the limit in C++, which then aborts the process."""
+    """The candidate allocates memory up to the limit in C++, which then aborts the process."""
     WRONG_OUTPUT = "wrong_output"
-    """Only at the stage `judge`."""
+    """The candidate computes a wrong output. It exists only at the stage `judge`."""
     CLAIMS_TO_BE_FAST = "claims_to_be_fast"
-    """At the stage `run` a nanosecond is reported, at the stage `judge` a second more is taken."""
+    """The stage `run` reports 1 ns, and the stage `judge` measures 1 s more than the real time."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Which candidates have a fault, and where.
+    """A rule for which candidates have a fault, and at which stage.
 
     Attributes:
-        fault: what happens.
-        stage: the request that it happens in: replay, compile, run or judge.
-        configuration: the only one that it happens to.
-        one_in: it happens to one in so many configurations, always the same ones.
+        fault: The fault.
+        stage: Request in which it happens: replay, compile, run or judge.
+        configuration: The only configuration that has the fault; None for any.
+        one_in: One in this many configurations has the fault, always the same ones.
     """
 
     fault: Fault
@@ -73,7 +87,7 @@ class Rule:
     one_in: int = 1
 
     def applies(self, stage: str, configuration: Configuration) -> bool:
-        """Whether it happens to this configuration, as it was proposed, at this stage."""
+        """Return whether a proposed configuration has the fault at this stage."""
         if self.configuration is not None and self.configuration != configuration:
             return False
         text = json.dumps([self.fault.value, configuration.to_json()])
@@ -81,7 +95,7 @@ class Rule:
 
 
 def environment(*rules: Rule) -> dict[str, str]:
-    """The environment variable that makes `FaultyWorker` obey the rules."""
+    """Return the environment variable that makes `FaultyHandler` follow the rules."""
     plain = [
         (r.fault.value, r.stage, r.configuration and r.configuration.to_json(), r.one_in)
         for r in rules
@@ -97,46 +111,86 @@ def _rules() -> list[Rule]:
     ]
 
 
-class FaultyWorker(ModelWorker):
-    """A `ModelWorker` whose candidates fail as the rules in its environment say."""
+class _Rules:
+    """The rules in the environment of this process."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._rules = _rules()
+
+    def fault(self, stage: str, configuration: Configuration) -> Fault | None:
+        """Return the fault that a configuration has at a stage; None without one."""
+        applying = (rule.fault for rule in self._rules if rule.applies(stage, configuration))
+        return next(applying, None)
+
+    def fail(self, stage: str, configuration: Configuration) -> None:
+        """Cause the fault that a configuration has at a stage."""
+        fault = self.fault(stage, configuration)
+        if fault is not None:
+            _FAULTS[fault]()
+
+
+class FaultyCandidates:
+    """Candidates that fail as the rules say; implements `ports.handler.CandidateHandler`.
+
+    Args:
+        candidates: Builds and runs them otherwise.
+        rules: The rules.
+    """
+
+    def __init__(self, candidates: CandidateHandler, rules: _Rules) -> None:
+        self._candidates, self._rules = candidates, rules
         self._proposed: dict[int, Configuration] = {}
 
-    def replay(self, key: str, configuration: Configuration) -> tuple[int, Configuration, str]:
-        """See `KernelWorker.replay`."""
-        self._fail("replay", configuration)
-        ticket, read_back, structural_hash = super().replay(key, configuration)
-        self._proposed[ticket] = configuration
-        return ticket, read_back, structural_hash
+    def replay(self, key: str, configuration: Configuration) -> Scheduled:
+        """See `CandidateHandler.replay`."""
+        self._rules.fail("replay", configuration)
+        scheduled = self._candidates.replay(key, configuration)
+        self._proposed[scheduled.ticket] = configuration
+        return scheduled
 
     def compile(self, ticket: int) -> None:
-        """See `KernelWorker.compile`."""
-        self._fail("compile", self._proposed[ticket])
-        super().compile(ticket)
+        """See `CandidateHandler.compile`."""
+        self._rules.fail("compile", self._proposed[ticket])
+        self._candidates.compile(ticket)
+
+    def forget(self, ticket: int) -> None:
+        """See `CandidateHandler.forget`."""
+        self._candidates.forget(ticket)
 
     def run(self, ticket: int, incumbent_secs: float, policy: TimingPolicy) -> Timing:
-        """See `KernelWorker.run`."""
-        fault = self._fault("run", self._proposed[ticket])
-        if fault is Fault.CLAIMS_TO_BE_FAST:
-            return replace(super().run(ticket, incumbent_secs, policy), samples=(1e-9,))
-        self._fail("run", self._proposed[ticket])
-        return super().run(ticket, incumbent_secs, policy)
+        """See `CandidateHandler.run`."""
+        proposed = self._proposed[ticket]
+        if self._rules.fault("run", proposed) is Fault.CLAIMS_TO_BE_FAST:
+            timing = self._candidates.run(ticket, incumbent_secs, policy)
+            return replace(timing, samples=(1e-9,))
+        self._rules.fail("run", proposed)
+        return self._candidates.run(ticket, incumbent_secs, policy)
 
-    def _finalist(self, key: str, configuration: Configuration) -> Kernel | str:
-        kernel = super()._finalist(key, configuration)
-        claims = self._fault("judge", configuration) is Fault.CLAIMS_TO_BE_FAST
-        if claims and isinstance(kernel, Kernel):
+
+class FaultyFinalists:
+    """Finalists that fail as the rules say; implements `FinalistKernels` of the TVM backend.
+
+    Args:
+        kernels: Builds and runs them otherwise.
+        rules: The rules.
+    """
+
+    def __init__(self, kernels: FinalistKernels, rules: _Rules) -> None:
+        self._kernels, self._rules = kernels, rules
+
+    def build(self, key: str, configuration: Configuration) -> Kernel:
+        """See `FinalistKernels.build`."""
+        kernel = self._kernels.build(key, configuration)
+        if self._rules.fault("judge", configuration) is Fault.CLAIMS_TO_BE_FAST:
             kernel.timer = partial(_slower, kernel.timer)  # type: ignore[method-assign]
         return kernel
 
-    def _outputs(
-        self, key: str, configuration: Configuration, kernel: Any, inputs: list[Any]
+    def outputs(
+        self, key: str, configuration: Configuration, kernel: Kernel, inputs: list[Any]
     ) -> list[Any]:
-        fault = self._fault("judge", configuration)
-        outputs = super()._outputs(key, configuration, kernel, inputs)
+        """See `FinalistKernels.outputs`."""
+        fault = self._rules.fault("judge", configuration)
+        outputs = self._kernels.outputs(key, configuration, kernel, inputs)
         if fault is Fault.WRONG_OUTPUT:
             right = outputs[-1].numpy()
             outputs[-1].copyfrom(right + np.abs(right).max() / 10)
@@ -144,14 +198,23 @@ class FaultyWorker(ModelWorker):
             _FAULTS[fault]()
         return outputs
 
-    def _fault(self, stage: str, configuration: Configuration) -> Fault | None:
-        applying = (rule.fault for rule in self._rules if rule.applies(stage, configuration))
-        return next(applying, None)
 
-    def _fail(self, stage: str, configuration: Configuration) -> None:
-        fault = self._fault(stage, configuration)
-        if fault is not None:
-            _FAULTS[fault]()
+class FaultyHandler:
+    """The TVM backend's handler with candidates and finalists that fail as the rules say."""
+
+    tasks: TaskHandler
+    candidates: CandidateHandler
+    finals: FinalHandler
+    neutral: NeutralHandler
+    models: ModelHandler
+
+    def __init__(self) -> None:
+        bench, rules = Workbench(), _Rules()
+        self.tasks = bench
+        self.candidates = FaultyCandidates(Candidates(bench), rules)
+        self.finals = Finals(bench, FaultyFinalists(CompiledFinalists(bench), rules))
+        self.neutral = NeutralTimer(bench)
+        self.models = Models()
 
 
 # -- the faults
@@ -194,7 +257,7 @@ def _slower(honest: Callable[..., Timer], *arguments: Any) -> Timer:
 
 
 def _native_memory() -> None:
-    new = ctypes.CDLL("libstdc++.so.6")._Znwm  # operator new, whose exception nobody catches
+    new = ctypes.CDLL("libstdc++.so.6")._Znwm  # operator new; its exception is not caught
     new.argtypes, new.restype = [ctypes.c_size_t], ctypes.c_void_p
     taken = 0
     while _below_limit(taken):
@@ -203,7 +266,11 @@ def _native_memory() -> None:
 
 
 def _below_limit(chunks: int) -> bool:
-    """Whether so many chunks cannot have been taken yet, or the limit does not hold."""
+    """Return True if this many allocated chunks are below the memory limit of the process.
+
+    Raises:
+        AssertionError: If they exceed the limit, so that it is not enforced.
+    """
     if chunks * _CHUNK_BYTES <= resource.getrlimit(resource.RLIMIT_DATA)[0]:
         return True
     raise AssertionError("the memory limit does not hold")

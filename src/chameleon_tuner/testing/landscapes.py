@@ -1,4 +1,4 @@
-"""Landscapes: design spaces with a known time for every configuration, without hardware."""
+"""Landscapes: design spaces in which the time of every configuration is known without hardware."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from chameleon_tuner.cost.base import FloatArray, Prediction
-from chameleon_tuner.cost.boosted import BoostingOptions, Ensemble, fit
-from chameleon_tuner.cost.target import Targets
-from chameleon_tuner.history import History
-from chameleon_tuner.measure.outcome import Outcome, Status
+from chameleon_tuner.core.outcome import Outcome, Status
+from chameleon_tuner.search.cost.base import FloatArray, Prediction, Targets
+from chameleon_tuner.search.cost.boosted import BoostingOptions, Ensemble, fit
+from chameleon_tuner.search.history import History
 from chameleon_tuner.space import Choice, DesignSpace, IntArray, Knob, Location, Sketch, Tile
 
 BEST_SECS = 1e-3
-"""Seconds of a score of 0, the optimum."""
+"""The seconds of a configuration with score 0, the optimum."""
 
 
 class Landscape(Protocol):
-    """A true score, -log(seconds / best), for every row of a space."""
+    """A space with a true score, -log(seconds / best), for every row."""
 
     @property
     def space(self) -> DesignSpace:
-        """Where it is defined."""
+        """The design space on which the landscape is defined."""
         ...
 
     def score(self, rows: IntArray) -> FloatArray:
-        """Scores (n,) of rows (n, 1 + width)."""
+        """Return the scores (n,) of rows (n, 1 + width)."""
         ...
 
 
 class Oracle:
-    """A surrogate that knows a landscape's true scores, and counts what it is asked.
+    """A cost model that predicts a landscape's true scores, and counts its predictions.
 
     Attributes:
-        fitted: True; set it to False to see what an explorer does before the first fit.
-        evaluations: rows predicted so far.
-        calls: calls of `predict` so far.
+        fitted: True; set it to False to test an explorer before the first fit.
+        evaluations: Number of rows predicted so far.
+        calls: Number of calls of `predict` so far.
     """
 
     def __init__(self, landscape: Landscape) -> None:
@@ -51,10 +50,10 @@ class Oracle:
         self.evaluations = self.calls = 0
 
     def fit(self, history: History) -> None:
-        """Nothing to learn."""
+        """Do nothing, since there is nothing to learn."""
 
     def predict(self, rows: IntArray) -> Prediction:
-        """The true scores with a standard deviation of zero; zeros while not `fitted`."""
+        """Return the true scores with a standard deviation of 0; zeros while not `fitted`."""
         self.evaluations += len(rows)
         self.calls += 1
         mean = self._landscape.score(rows) if self.fitted else np.zeros(len(rows))
@@ -62,7 +61,7 @@ class Oracle:
 
 
 def measure(landscape: Landscape, rows: IntArray) -> list[Outcome]:
-    """What hardware would say: rows (n, 1 + width) run in BEST_SECS * exp(-score) seconds."""
+    """Return outcomes in which rows (n, 1 + width) took BEST_SECS * exp(-score) seconds."""
     seconds = BEST_SECS * np.exp(-landscape.score(rows))
     return [
         Outcome(configuration, configuration, str(configuration), Status.OK, (float(secs),))
@@ -71,7 +70,10 @@ def measure(landscape: Landscape, rows: IntArray) -> list[Outcome]:
 
 
 def matmul_space() -> DesignSpace:
-    """One sketch of 13 dimensions: a 64 x 128 x 128 product over 64; 2.7e8 configurations."""
+    """Return a space of one sketch with 13 dimensions and 2.7e8 configurations.
+
+    It is that of a 64 x 128 x 128 product with a reduction over 64.
+    """
     spatial = tuple(Tile(extent, 4, 64) for extent in (64, 128, 128))
     loops = tuple((tile, part) for part in range(2) for tile in range(3))
     unroll, epilogue = Choice((0, 16, 64, 512)), Location(loops, inlinable=True)
@@ -79,7 +81,10 @@ def matmul_space() -> DesignSpace:
 
 
 def two_sketch_space() -> DesignSpace:
-    """Two sketches, the second with a cache stage more: 64 x 64 x 64 in Tile, Choice, Location."""
+    """Return a space of two sketches of a 64 x 64 x 64 product.
+
+    Both have tiles and a choice; the second has a cache stage, and so a location, in addition.
+    """
     tiles = (Tile(64, 4, 64), Tile(64, 4, 64), Tile(64, 2, 64, spatial=False))
     loops = tuple((tile, part) for part in range(2) for tile in range(2))
     unroll = Choice((0, 16, 64, 512))
@@ -88,16 +93,16 @@ def two_sketch_space() -> DesignSpace:
 
 
 def tiny_space() -> DesignSpace:
-    """36 configurations, of which 28 are distinct once the location is legal."""
+    """Return a space of 36 configurations, of which 28 are distinct in canonical form."""
     tile = Tile(4, 2, 64)
     return DesignSpace((Sketch((tile, Choice((0, 1, 2)), Location(((0, 0), (0, 1)), True))),))
 
 
 def coordinates(space: DesignSpace, rows: IntArray) -> npt.NDArray[np.float64]:
-    """Where rows are, (n, 1 + dims), in units of one move: a move changes one coordinate.
+    """Return the coordinates of rows, (n, 1 + dims), such that a move changes one of them by 1.
 
-    The sketch; for every boundary of a tile log2 of the iterations inside of it; for a choice or
-    a location its index. Knobs that a sketch lacks are at 0.
+    The first coordinate is the sketch. A tile has for every boundary log2 of the iterations inside
+    of it. A choice or a location has its index. Coordinates beyond those of a sketch are 0.
     """
     result = np.zeros((len(rows), space.move_dims))
     result[:, 0] = rows[:, 0]
@@ -118,12 +123,12 @@ def coordinates(space: DesignSpace, rows: IntArray) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Bowl:
-    """One basin: the score falls with the distance from the optimum, in moves.
+    """A landscape with one basin: the score falls with the number of moves to the optimum.
 
     Attributes:
-        space: any design space.
-        optimum: a canonical row of it, (1 + width,).
-        slope: score lost a move.
+        space: Any design space.
+        optimum: Row of the optimum, canonical, (1 + width,).
+        slope: Loss of score per move.
     """
 
     space: DesignSpace
@@ -135,26 +140,28 @@ class Bowl:
         return coordinates(self.space, self.optimum[None, :]).ravel()
 
     def score(self, rows: IntArray) -> FloatArray:
-        """0 at the optimum, falling by `slope` a move."""
+        """Return scores that are 0 at the optimum and fall by `slope` per move."""
         away = np.abs(coordinates(self.space, rows) - self._centre).sum(axis=1)
         return np.asarray(-self.slope * away)
 
 
 @dataclass(frozen=True)
 class Deceptive:
-    """A broad basin that leads to a local optimum, and a narrow ridge from there to the global.
+    """A broad basin around a local optimum, with a narrow ridge from there to the global optimum.
 
-    From the local optimum the score rises only where a few coordinates move together and nothing
-    else does, as when two tiles have to grow at once to fill the vector registers. One of these
-    moves alone is a loss, so the local optimum beats whatever differs from it in one knob.
+    From the local optimum the score rises only if a few coordinates move together and all others
+    stay. An example is two tiles that have to grow at once to fill the vector registers. One of
+    these moves alone lowers the score, so the local optimum is better than every configuration
+    that differs from it in one knob.
 
     Attributes:
-        space: a design space.
-        start: the row of the local optimum, (1 + width,), canonical.
-        optimum: the row of the global one; it differs in a few coordinates, in each by the same.
-        gap: score of the global optimum over that of the local one.
-        slope: score lost a move away from the local optimum.
-        cliff: score lost a move off the ridge.
+        space: Any design space.
+        start: Row of the local optimum, canonical, (1 + width,).
+        optimum: Row of the global optimum. It differs from `start` in a few coordinates, by the
+            same distance in each.
+        gap: Score of the global optimum minus that of the local one.
+        slope: Loss of score per move away from the local optimum.
+        cliff: Loss of score per move away from the ridge.
     """
 
     space: DesignSpace
@@ -169,7 +176,7 @@ class Deceptive:
         return coordinates(self.space, np.stack([self.start, self.optimum]))
 
     def score(self, rows: IntArray) -> FloatArray:
-        """0 at the global optimum, -gap at the local one."""
+        """Return scores that are 0 at the global optimum and -gap at the local one."""
         start, end = self._ends
         tied = np.flatnonzero(start != end)
         where = coordinates(self.space, rows)
@@ -184,12 +191,12 @@ class Deceptive:
 
 
 def bowl() -> Bowl:
-    """A bowl in `matmul_space`, the optimum away from every border of it."""
+    """Return a bowl in `matmul_space` whose optimum is away from the borders of the space."""
     return Bowl(matmul_space(), _matmul_row((4, 2, 4, 2), (4, 2, 8, 2), (4, 2, 8, 2)))
 
 
 def deceptive() -> Deceptive:
-    """A deceptive landscape in `matmul_space`: two tiles have to grow together, three times."""
+    """Return a landscape in `matmul_space` where two tiles have to grow together three times."""
     start = _matmul_row((4, 2, 4, 2), (4, 2, 8, 2), (4, 2, 8, 2))
     return Deceptive(matmul_space(), start, _matmul_row((4, 2, 4, 2), (4, 2, 1, 16), (4, 2, 1, 16)))
 
@@ -204,9 +211,10 @@ def _matmul_row(*tiles: tuple[int, ...]) -> IntArray:
 
 
 def conv2d_space() -> DesignSpace:
-    """The sketch of the recorded convolution: 56x56x64 -> 64, 3x3, NHWC; 1.4e9 configurations.
+    """Return the space of the recorded convolution, one sketch with 1.4e9 configurations.
 
-    MetaSchedule orders its loops SSRSRS: two levels of spatial parts, one of reduction parts, ...
+    The convolution maps 56x56x64 to 56x56x64 with 3x3 windows in NHWC layout. MetaSchedule orders
+    its loops SSRSRS: two levels of spatial parts, one level of reduction parts, and so on.
     """
     spatial = tuple(Tile(extent, 4, 64) for extent in (1, 56, 56, 64))
     reduction = tuple(Tile(extent, 2, 64, spatial=False) for extent in (3, 3, 64))
@@ -218,11 +226,14 @@ def conv2d_space() -> DesignSpace:
 
 
 def recorded_conv2d() -> tuple[DesignSpace, IntArray, FloatArray]:
-    """800 random schedules of that convolution on 2 cores: space, rows (800, 10), seconds (800,).
+    """Return 800 random schedules of the convolution of `conv2d_space`, timed on 2 cores.
 
-    Seconds are the median of 3 runs, or a single one where it took over 3 times the best so far.
-    Which of the task's three sketches a schedule came from was not recorded; they share these
-    knobs.
+    A time is the median of 3 runs, or a single run if that took more than 3 times the best time so
+    far. Which of the task's three sketches a schedule belongs to was not recorded; all three have
+    the same knobs.
+
+    Returns:
+        The space, the rows (800, 10) and the seconds (800,).
     """
     space = conv2d_space()
     packed = files("chameleon_tuner.testing").joinpath("conv2d_nhwc.jsonl.gz").read_bytes()
@@ -237,7 +248,10 @@ def recorded_conv2d() -> tuple[DesignSpace, IntArray, FloatArray]:
 
 
 def _index(knob: Knob, value: Any) -> int:
-    """The index of a decision: a list, of factors, of a choice's index or of TVM's location."""
+    """Return the index of a recorded decision among the values of its knob.
+
+    A decision is a list: of a tile's factors, of a choice's index, or of TVM's compute location.
+    """
     if isinstance(knob, Tile):
         return knob.index_of(tuple(value))
     return int(value[0]) if isinstance(knob, Choice) else knob.values.index(value[0])
@@ -245,22 +259,26 @@ def _index(knob: Knob, value: Any) -> int:
 
 @dataclass(frozen=True)
 class RecordedLandscape:
-    """The recorded times, continued to the whole space by boosted trees fitted on all of them.
+    """The recorded times, extended to the whole space by boosted trees fitted to all of them.
 
-    A score of 0 is the best recorded schedule.
+    The best recorded schedule has a true score of 0.
+
+    Attributes:
+        space: The design space.
+        ensemble: The fitted trees.
     """
 
     space: DesignSpace
     ensemble: Ensemble
 
     def score(self, rows: IntArray) -> FloatArray:
-        """Scores (n,) of rows (n, 1 + width)."""
+        """Return the scores (n,) of rows (n, 1 + width)."""
         return self.ensemble.predict(self.space.encode(rows)).mean
 
 
 @lru_cache(maxsize=1)
 def recorded_landscape() -> RecordedLandscape:
-    """The landscape, fitted once a process (0.1 s); the same in every process."""
+    """Return the recorded landscape, fitted once per process (0.1 s), equal in every process."""
     space, rows, seconds = recorded_conv2d()
     scores = Targets(-np.log(seconds / seconds.min()), np.ones(len(seconds)))
     whole = BoostingOptions(members=1, rounds=150, shrinkage=0.1, share=1.0, feature_share=1.0)

@@ -1,7 +1,8 @@
-"""ONNX files of well-known networks, built here with seeded weights: nothing is downloaded.
+"""Builders of ONNX files of well-known networks with random weights; nothing is downloaded.
 
-The architectures are the published ones, so their layers make real tuning tasks; the weights
-are random, scaled so that activations neither vanish nor explode and outputs are of order 1.
+The architectures are the published ones, so their layers are realistic tuning tasks. The weights
+are drawn from a seed and scaled so that activations neither vanish nor explode and outputs are of
+order 1.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from types import MappingProxyType
 
 import onnx
 
-from chameleon_tuner.errors import OutputError, UsageError
-from chameleon_tuner.zoo.bert import bert_tiny
-from chameleon_tuner.zoo.convnets import alexnet, resnet18, vgg16
-from chameleon_tuner.zoo.mobilenet import mobilenet_v2
+from chameleon_tuner.core.errors import OutputError, UsageError
+from chameleon_tuner.zoo.networks import alexnet, bert_tiny, mobilenet_v2, resnet18, vgg16
 
 __all__ = ["NETWORKS", "build", "save"]
 
@@ -29,23 +28,23 @@ NETWORKS: Mapping[str, Callable[[int], onnx.ModelProto]] = MappingProxyType(
         "bert_tiny": bert_tiny,
     }
 )
-"""Each network's builder, which takes the seed of its weights."""
+"""The builder of each network by name. A builder takes the seed of the weights."""
 
 
 def build(name: str, seed: int = 0) -> onnx.ModelProto:
-    """Builds a network of the zoo.
+    """Build a network of the zoo.
 
     Args:
-        name: one of `NETWORKS`.
-        seed: of the weights, not negative; the same seed gives the same bits.
+        name: One of `NETWORKS`.
+        seed: Seed of the weights, not negative. The same seed gives bit-identical weights.
 
     Returns:
-        A model of batch 1 with one input and one output, "output". The image networks map
-        "input", float32 (1, 3, 224, 224), to logits (1, 1000); `bert_tiny` maps "input_ids",
-        int64 (1, 128), to its last hidden state (1, 128, 128).
+        A model of batch 1 with one input, and one output named "output". The image networks map
+        "input", float32 (1, 3, 224, 224), to logits (1, 1000). `bert_tiny` maps "input_ids", int64
+        (1, 128), to its last hidden state (1, 128, 128).
 
     Raises:
-        UsageError: no network has that name, or the seed is negative.
+        UsageError: If no network has that name, or the seed is negative.
     """
     if name not in NETWORKS:
         raise UsageError(_unknown(name))
@@ -55,21 +54,21 @@ def build(name: str, seed: int = 0) -> onnx.ModelProto:
 
 
 def save(name: str, path: str | os.PathLike[str], seed: int = 0) -> None:
-    """Builds a network and writes it, weights included, as one ONNX file.
+    """Build a network and write it, weights included, as one ONNX file.
 
     Args:
-        name: one of `NETWORKS`.
-        path: the file to write, in a folder that exists; 14 MB (`mobilenet_v2`) to 553 MB
-            (`vgg16`).
-        seed: of the weights, not negative.
+        name: One of `NETWORKS`.
+        path: The file to write, in an existing folder. Its size is between 14 MB (`mobilenet_v2`)
+            and 553 MB (`vgg16`).
+        seed: Seed of the weights, not negative.
 
     Raises:
-        UsageError: no network has that name, or the seed is negative.
-        OutputError: the file cannot be written.
+        UsageError: If no network has that name, or the seed is negative.
+        OutputError: If the file cannot be written.
     """
     model = build(name, seed)
     try:
-        onnx.save(model, path, format="protobuf")  # whatever the suffix
+        onnx.save(model, path, format="protobuf")  # independent of the file's suffix
     except OSError as error:
         message = f"cannot write {os.fspath(path)!r} ({error.strerror}); choose another path"
         raise OutputError(message) from error

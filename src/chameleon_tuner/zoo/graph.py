@@ -1,4 +1,4 @@
-"""A small builder of ONNX graphs with static shapes and seeded weights."""
+"""A small builder of ONNX graphs with static shapes and weights from a seed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Shape = tuple[int, ...]
 
 OPSET = 17
 IR_VERSION = 8
-"""The version that came with opset 17; onnxruntime refuses versions newer than itself."""
+"""The IR version that came with opset 17. onnxruntime refuses versions newer than itself."""
 
 RELU_GAIN = math.sqrt(2.0)
-"""He's gain: keeps the mean square of activations through a layer and the ReLU after it."""
+"""He's gain: it preserves the mean square of activations through a layer followed by a ReLU."""
 LINEAR_GAIN = 1.0
-"""Keeps the mean square of activations through a layer that no ReLU follows."""
+"""The gain that preserves the mean square of activations through a layer without a ReLU."""
 
 OUTPUT = "output"
 BIAS_STD = 0.1
@@ -31,8 +31,8 @@ class Tensor(NamedTuple):
     """A value of the graph.
 
     Attributes:
-        name: its name in the ONNX graph.
-        shape: its static shape; (batch, channels, height, width) for images.
+        name: Name in the ONNX graph.
+        shape: Static shape; (batch, channels, height, width) for images.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Tensor(NamedTuple):
 
 
 class Graph:
-    """Collects nodes and initializers, and knows the shape of every value.
+    """A graph under construction, in which the shape of every value is known.
 
-    Weights are drawn in the order in which layers are added, from one generator, so a seed
-    gives the same bits in every process.
+    All weights come from one generator, in the order in which layers are added. So a seed gives
+    bit-identical weights in every process.
 
     Args:
-        name: the graph's name in the ONNX file.
-        seed: seeds the weights; not negative.
+        name: Name of the graph in the ONNX file.
+        seed: Seed of the weights, not negative.
     """
 
     def __init__(self, name: str, seed: int) -> None:
@@ -56,36 +56,55 @@ class Graph:
         self._names: Counter[str] = Counter()
 
     def input(self, name: str, shape: Shape, element: int = TensorProto.FLOAT) -> Tensor:
-        """Declares an input of `shape`, of float32 unless another ONNX `element` type is given."""
+        """Declare an input.
+
+        Args:
+            name: Name of the input.
+            shape: Static shape.
+            element: ONNX element type.
+
+        Returns:
+            The input.
+        """
         self._proto.input.append(helper.make_tensor_value_info(name, element, shape))
         return Tensor(name, shape)
 
     def fresh(self, kind: str) -> str:
-        """A name that no other layer has: `kind` and how many came before."""
+        """Return an unused name: `kind` and the number of earlier names of that kind."""
         self._names[kind] += 1
         return f"{kind}_{self._names[kind] - 1}"
 
     def constant(self, name: str, array: npt.ArrayLike) -> Tensor:
-        """Adds an initializer that holds `array`, with its dtype and shape."""
+        """Add an initializer with the values, the dtype and the shape of an array."""
         values = np.asarray(array)
         self._proto.initializer.append(numpy_helper.from_array(values, name))
         return Tensor(name, values.shape)
 
     def weight(self, name: str, shape: Shape, std: float, mean: float = 0.0) -> Tensor:
-        """Adds a float32 initializer of `shape`, drawn from a normal distribution."""
+        """Add a float32 initializer that is drawn from a normal distribution.
+
+        Args:
+            name: Name of the initializer.
+            shape: Its shape.
+            std: Standard deviation of the distribution.
+            mean: Mean of the distribution.
+
+        Returns:
+            The initializer.
+        """
         values = self._rng.standard_normal(shape, dtype=np.float32)
         values *= np.float32(std)
         values += np.float32(mean)
         return self.constant(name, values)
 
     def node(self, op: str, inputs: Sequence[Tensor], shape: Shape, **attributes: Any) -> Tensor:
-        """Adds a node of one float32 output.
+        """Add a node with one float32 output.
 
         Args:
-            op: the ONNX operator.
-            inputs: its inputs, in the operator's order.
-            shape: of its output, which the caller knows.
-            attributes: of the operator.
+            op: The ONNX operator.
+            inputs: Inputs in the operator's order.
+            shape: Shape of the output, computed by the caller.
+            attributes: Attributes of the operator.
 
         Returns:
             The output.
@@ -106,19 +125,19 @@ class Graph:
         groups: int = 1,
         gain: float = RELU_GAIN,
     ) -> Tensor:
-        """Adds a square convolution with bias.
+        """Add a square convolution with bias.
 
         Args:
-            x: (1, in_channels, height, width).
-            channels: of the output.
-            kernel: side of the window, in pixels.
-            stride: of the window, in pixels.
-            padding: zeros on each side, in pixels.
+            x: Input of shape (1, in_channels, height, width).
+            channels: Channels of the output.
+            kernel: Side of the window in pixels.
+            stride: Stride of the window in pixels.
+            padding: Width of the zero padding on each side in pixels.
             groups: 1, or `channels` for a depthwise convolution.
-            gain: root mean square of the outputs over that of the inputs.
+            gain: Root mean square of the outputs divided by that of the inputs.
 
         Returns:
-            (1, channels, height', width').
+            The output of shape (1, channels, height', width').
         """
         fan_in = x.shape[1] // groups
         weight_shape = (channels, fan_in, kernel, kernel)
@@ -134,46 +153,77 @@ class Graph:
         )
 
     def gemm(self, x: Tensor, units: int, gain: float = RELU_GAIN) -> Tensor:
-        """Adds a dense layer with bias: (rows, features) to (rows, units).
+        """Add a dense layer with bias.
 
-        The weight is (units, features) with `transB`, as exporters write it.
+        The weight has shape (units, features) and `transB` is set, as exporters write it.
+
+        Args:
+            x: Input of shape (rows, features).
+            units: Features of the output.
+            gain: Root mean square of the outputs divided by that of the inputs.
+
+        Returns:
+            The output of shape (rows, units).
         """
         rows, features = x.shape
         operands = (x, *self._weights((units, features), gain))
         return self.node("Gemm", operands, (rows, units), transB=1)
 
     def max_pool(self, x: Tensor, kernel: int, stride: int, padding: int = 0) -> Tensor:
-        """Adds a square max pool: (1, channels, height, width) to (1, channels, h', w')."""
+        """Add a square max pool.
+
+        Args:
+            x: Input of shape (1, channels, height, width).
+            kernel: Side of the window in pixels.
+            stride: Stride of the window in pixels.
+            padding: Width of the padding on each side in pixels.
+
+        Returns:
+            The output of shape (1, channels, height', width').
+        """
         shape = (*x.shape[:2], *_windows(x.shape, kernel, stride, padding))
         window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [padding] * 4}
         return self.node("MaxPool", (x,), shape, **window)
 
     def global_average_pool(self, x: Tensor) -> Tensor:
-        """Adds the mean over each channel: (1, channels, height, width) to (1, channels, 1, 1)."""
+        """Add the mean of each channel: (1, channels, height, width) to (1, channels, 1, 1)."""
         return self.node("GlobalAveragePool", (x,), (*x.shape[:2], 1, 1))
 
     def flatten(self, x: Tensor) -> Tensor:
-        """Joins all axes but the first: (rows, ...) to (rows, features)."""
+        """Add a node that joins all axes but the first: (rows, ...) to (rows, features)."""
         return self.node("Flatten", (x,), (x.shape[0], math.prod(x.shape[1:])), axis=1)
 
     def relu(self, x: Tensor) -> Tensor:
-        """Adds max(x, 0); same shape."""
+        """Add max(x, 0), which has the shape of `x`."""
         return self.node("Relu", (x,), x.shape)
 
     def relu6(self, x: Tensor) -> Tensor:
-        """Adds min(max(x, 0), 6), spelled as Clip; same shape."""
+        """Add min(max(x, 0), 6) as a Clip node; it has the shape of `x`."""
         return self.node("Clip", (x, self._scalar(0.0), self._scalar(6.0)), x.shape)
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
-        """Adds a + b; `b` broadcasts to the shape of `a`."""
+        """Add the sum a + b, where `b` broadcasts to the shape of `a`."""
         return self.node("Add", (a, b), a.shape)
 
     def scale(self, op: str, x: Tensor, value: float) -> Tensor:
-        """Adds x `op` value, for `op` one of Add, Mul, Div; same shape."""
+        """Add a node that combines a tensor with a scalar.
+
+        Args:
+            op: Add, Mul or Div.
+            x: First operand.
+            value: Second operand.
+
+        Returns:
+            The output, which has the shape of `x`.
+        """
         return self.node(op, (x, self._scalar(value)), x.shape)
 
     def model(self, output: Tensor) -> onnx.ModelProto:
-        """The finished model, whose one output is `output`, the last node's, named "output"."""
+        """Return the finished model with one output, named "output".
+
+        Args:
+            output: The output of the node that was added last.
+        """
         last, shape_info = self._proto.node[-1], self._proto.value_info.pop()
         if last.output[0] != output.name:
             raise ValueError(f"{output.name} is not the last node's output")
@@ -187,7 +237,7 @@ class Graph:
         )
 
     def _weights(self, shape: Shape, gain: float) -> tuple[Tensor, Tensor]:
-        """Weight (outputs, ...) and bias (outputs,) of a layer that scales by `gain`."""
+        """Add the weight (outputs, ...) and bias (outputs,) of a layer that scales by `gain`."""
         layer = self.fresh("layer")
         fan_in = math.prod(shape[1:])
         weight = self.weight(f"{layer}.weight", shape, gain / math.sqrt(fan_in))
@@ -202,5 +252,5 @@ class Graph:
 
 
 def _windows(shape: Shape, kernel: int, stride: int, padding: int) -> Shape:
-    """How many windows fit into the height and the width of an image."""
+    """Return how many windows fit into the height and the width of an image."""
     return tuple((size + 2 * padding - kernel) // stride + 1 for size in shape[2:])

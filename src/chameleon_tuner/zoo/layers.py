@@ -1,4 +1,4 @@
-"""The convolutions of the paper's evaluation, one by one, each as a network of its own."""
+"""The convolutions of the paper's evaluation, each as a network of a single layer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from chameleon_tuner.zoo.graph import RELU_GAIN, Graph
 
 @dataclass(frozen=True)
 class ConvLayer:
-    """A convolution of batch 1, square and without bias, as AutoTVM tunes it.
+    """A square convolution of batch 1 without bias, as AutoTVM tunes it.
 
     Attributes:
-        network: whose layer it is.
-        number: among the network's distinct convolutions, from 1, as the paper counts.
-        size: height and width of its input, in pixels.
-        inputs: channels of its input.
-        channels: of its output.
-        kernel: side of the window, in pixels.
-        stride: of the window, in pixels.
-        calls: how often the network has it.
+        network: Name of the network that contains the layer.
+        number: Number among the network's distinct convolutions, counted from 1 as in the paper.
+        size: Height and width of the input in pixels.
+        inputs: Channels of the input.
+        channels: Channels of the output.
+        kernel: Side of the window in pixels.
+        stride: Stride of the window in pixels.
+        calls: Number of times that the layer occurs in the network.
     """
 
     network: str
@@ -36,16 +36,19 @@ class ConvLayer:
 
     @property
     def name(self) -> str:
-        """Such as `resnet18-6`."""
+        """The name of the layer, such as `resnet18-6`."""
         return f"{self.network}-{self.number}"
 
     @property
     def padding(self) -> int:
-        """Zeros on each side; AlexNet's first layer has 2, the others keep the size."""
+        """The width of the zero padding on each side in pixels.
+
+        AlexNet's first layer has 2. The padding of the others keeps the image size at stride 1.
+        """
         return 2 if self.kernel == 11 else self.kernel // 2
 
     def model(self) -> onnx.ModelProto:
-        """From "input", float32 (1, inputs, size, size), to "output"."""
+        """Return a model from "input", float32 (1, inputs, size, size), to "output"."""
         graph = Graph(self.name, seed=0)
         x = graph.input("input", (1, self.inputs, self.size, self.size))
         shape = (self.channels, self.inputs, self.kernel, self.kernel)
@@ -67,7 +70,7 @@ def _network(name: str, *rows: tuple[int, ...]) -> tuple[ConvLayer, ...]:
     return tuple(ConvLayer(name, number, *row) for number, row in enumerate(rows, start=1))
 
 
-# size, inputs, channels, kernel, stride, calls
+# Columns: size, inputs, channels, kernel, stride, calls.
 PAPER = (
     *_network(
         "alexnet",
@@ -105,10 +108,10 @@ PAPER = (
         (7, 512, 512, 3, 1, 3),
     ),
 )
-"""The distinct convolutions of AlexNet (5), VGG-16 (9) and ResNet-18 (12), 224x224.
+"""The distinct convolutions of AlexNet (5), VGG-16 (9) and ResNet-18 (12) for 224x224 images.
 
-AutoTVM's ResNet-18, the paper's, has a 1x1 convolution beside its first block, too, number 3,
-which torchvision's (and so this zoo's) has not.
+The paper uses AutoTVM's ResNet-18. It has a 1x1 convolution beside its first block (number 3),
+which torchvision's ResNet-18, and therefore the one of this zoo, does not have.
 """
 
 SHOWN = {
@@ -121,4 +124,4 @@ SHOWN = {
     "resnet18-9",
     "resnet18-11",
 }
-"""The layers that the paper shows one by one."""
+"""The layers for which the paper shows individual results."""

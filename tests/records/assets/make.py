@@ -12,16 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chameleon_tuner.measure.outcome import Outcome, Status
-from chameleon_tuner.records import (
-    REPEAT,
-    Environment,
-    RecordStore,
-    RunInfo,
-    Workload,
-)
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.core.outcome import Outcome, Status
+from chameleon_tuner.ports.records import REPEAT, Environment, RunInfo, StoredTiming, Workload
+from chameleon_tuner.records import RecordStore
 from chameleon_tuner.records.migrations import VERSION
-from chameleon_tuner.space import Configuration
 
 RUNS = [
     RunInfo("sha256:5eed", "chameleon", 0, {"trials": 100, "plateau": 0.02}),
@@ -31,6 +26,11 @@ WORKLOADS = [Workload("a1", "conv2d", '{"nodes": [1]}'), Workload("b2", "dense Î
 ENVIRONMENTS = [
     Environment('{"kind": "llvm"}', "a cpu", 2, {"tvm": "0.27.0", "llvm": "18.1"}),
     Environment('{"kind": "cuda"}', "a gpu", 1, {"tvm": "0.27.0"}),
+]
+TIMINGS = [
+    StoredTiming("a1", "untuned", "final", (2.5, 2.25)),
+    StoredTiming(None, "onnxruntime", "final", (0.1, 1 / 3)),
+    StoredTiming("a1", "untuned", "final", (2.0,)),
 ]
 PURPOSES = ("search", "untuned", "final", REPEAT)
 
@@ -67,6 +67,9 @@ def make(folder: Path) -> Path:
         store.append(store.begin(RUNS[0]), *place, [untuned], purpose="untuned")
         store.add_samples(*place, "u", "final", [2.5, 2.25])
         store.add_samples(*place, "0000", "final", [0.125, 0.1])
+        run = store.begin(RUNS[0])
+        for timing in TIMINGS:
+            store.add_timing(run, ENVIRONMENTS[0], timing)
     return path
 
 
@@ -84,6 +87,7 @@ def dump(store: RecordStore) -> dict[str, Any]:
             {**asdict(environment), "fingerprint": environment.fingerprint}
             for environment in store.environments()
         ],
+        "timings": [[asdict(timing) for timing in store.timings(run.id)] for run in store.runs()],
         "places": [_dump_place(store, *place) for place in places],
     }
 

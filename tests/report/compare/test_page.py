@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chameleon_tuner.compare.curve import Curve
-from chameleon_tuner.errors import UsageError
-from chameleon_tuner.explore.base import Candidates
-from chameleon_tuner.history import History
-from chameleon_tuner.measure.outcome import Outcome, Status
+from chameleon_tuner.bench.figures.curve import Curve
+from chameleon_tuner.core.errors import UsageError
+from chameleon_tuner.core.outcome import Outcome, Status
 from chameleon_tuner.report.compare import (
     ClusterRound,
     ComparisonView,
@@ -24,7 +22,10 @@ from chameleon_tuner.report.compare import (
 )
 from chameleon_tuner.report.compare.bars import CELLS, two_by_two, where_time_went
 from chameleon_tuner.report.compare.curves import by_task, over_tasks
-from chameleon_tuner.sample.adaptive import AdaptiveSampler, Origin
+from chameleon_tuner.search.explore.base import Candidates
+from chameleon_tuner.search.history import History
+from chameleon_tuner.search.sample.adaptive import AdaptiveSampler, Origin
+from chameleon_tuner.space import neighbours
 from chameleon_tuner.testing.landscapes import conv2d_space
 
 HOSTILE = '<script>alert("$x_$")</script>--><b>'
@@ -55,7 +56,7 @@ def a_round() -> ClusterRound:
     rng = np.random.default_rng(0)
     hubs = space.sample(8, rng)
     history = History(space)
-    made = space.configurations(np.stack([space.neighbours(hub)[0] for hub in hubs]))
+    made = space.configurations(np.stack([neighbours(space, hub[None])[0] for hub in hubs]))
     history.extend([Outcome(c, c, str(c), Status.OK, (1e-3,)) for c in made])
     rows = space.unique(np.concatenate([space.mutate(hubs, rng) for _ in range(12)]))
     scores = -rng.random(len(rows))

@@ -1,7 +1,7 @@
-"""The report of a comparison: figures and one page that works offline."""
+"""The report of a comparison of tuners: figures, and one HTML page that works offline."""
 
 from chameleon_tuner.report.compare.clusters import ClusterRound, cluster_round
-from chameleon_tuner.report.compare.page import write_report
-from chameleon_tuner.report.compare.view import ComparisonView, Table
+from chameleon_tuner.report.compare.page import ComparisonView, write_report
+from chameleon_tuner.report.compare.tables import Table
 
 __all__ = ["ClusterRound", "ComparisonView", "Table", "cluster_round", "write_report"]

@@ -1,4 +1,4 @@
-"""Bars: what exploration and sampling each bring, and where the time went."""
+"""Bar charts: the separate effects of exploration and sampling, and the time by activity."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from chameleon_tuner.compare.curve import Curve
-from chameleon_tuner.report.compare.style import GREY, INK, Drawing, base, canvas, strokes
+from chameleon_tuner.bench.figures.curve import Curve
 from chameleon_tuner.report.numbers import significant
-from chameleon_tuner.stopwatch import ACTIVITIES
+from chameleon_tuner.report.style import GREY, INK, Drawing, base, canvas, strokes
+from chameleon_tuner.system.clock import ACTIVITIES
 
 FloatArray = npt.NDArray[np.float64]
 
 CELLS = ("annealing+greedy", "annealing+adaptive", "ppo+greedy", "ppo+adaptive")
-"""The 2x2; all are shown relative to the first."""
+"""The recipes of the 2x2 experiment; all are shown relative to the first."""
 
 _STARTUP, _OTHER, _UNSAID = "startup", "other", "not told apart"
 _PARTS = {
@@ -35,7 +35,7 @@ _PARTS = {
 
 
 def two_by_two(curves: Sequence[Curve]) -> Drawing | None:
-    """Final latency of the four cells; None where one of them is missing."""
+    """Draw the final latencies of the 2x2 recipes; None if one of them is missing."""
     finals = {cell: _finals(curves, cell) for cell in CELLS}
     tasks = sorted(set.intersection(*({t for t, _ in cell} for cell in finals.values())))
     tasks = [t for t in tasks if all(_finite(cell, t) for cell in finals.values())]
@@ -54,7 +54,7 @@ def two_by_two(curves: Sequence[Curve]) -> Drawing | None:
 
 
 def _finals(curves: Sequence[Curve], cell: str) -> dict[tuple[str, int], float]:
-    """Final microseconds of a cell by task and seed: of the first recipe with its name."""
+    """Return the final microseconds of a cell's first recipe by task and seed."""
     recipe = next((c.recipe for c in curves if base(c.recipe) == cell), None)
     return {(c.task, c.seed): c.final_us for c in curves if c.recipe == recipe}
 
@@ -64,7 +64,7 @@ def _finite(finals: dict[tuple[str, int], float], task: str) -> bool:
 
 
 def _logs(finals: dict[tuple[str, int], float], tasks: Sequence[str]) -> FloatArray:
-    """Of the seeds that have all tasks: (seeds, tasks)."""
+    """Return log latencies (seeds, tasks) of the seeds that have all tasks."""
     seeds = sorted({seed for _, seed in finals})
     whole = [seed for seed in seeds if all((task, seed) in finals for task in tasks)]
     return np.log([[finals[task, seed] for task in tasks] for seed in whole])
@@ -101,7 +101,7 @@ def _bars(relative: Sequence[FloatArray]) -> Figure:
 
 
 def where_time_went(curves: Sequence[Curve]) -> Drawing | None:
-    """Mean seconds of a run by activity, a bar for every recipe; None without curves."""
+    """Draw the mean seconds of a run by activity, a bar per recipe; None without curves."""
     recipes = list(dict.fromkeys(curve.recipe for curve in curves))
     if not recipes:
         return None
@@ -144,7 +144,10 @@ def _mean_parts(curves: Sequence[Curve]) -> dict[str, float]:
 
 
 def _parts(curve: Curve) -> dict[str, float]:
-    """Seconds of a run that add up to its total; the clock counts its startup as `other`."""
+    """Return the seconds of a run by part; the parts add up to its total.
+
+    The stopwatch of the run counts the startup as `other`; here the two are separate.
+    """
     if not curve.spent:
         return {_UNSAID: curve.total_secs}
     parts = {_STARTUP: curve.startup_secs, **{a: curve.spent.get(a, 0.0) for a in ACTIVITIES}}

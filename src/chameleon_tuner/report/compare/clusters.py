@@ -1,17 +1,22 @@
-"""One round of adaptive sampling, flattened to two dimensions."""
+"""Clusters of an adaptive sampler's round, and the figure that shows them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from chameleon_tuner.errors import UsageError
-from chameleon_tuner.explore.base import Candidates
-from chameleon_tuner.history import History
-from chameleon_tuner.sample.adaptive import AdaptiveSampler, Points, stand_ins
-from chameleon_tuner.sample.clusters import Labels
+from chameleon_tuner.core.errors import UsageError
+from chameleon_tuner.report.numbers import plural
+from chameleon_tuner.report.style import GREY, INK, Drawing, canvas
+from chameleon_tuner.search.explore.base import Candidates
+from chameleon_tuner.search.history import History
+from chameleon_tuner.search.sample.adaptive import AdaptiveSampler, Origin, Points, stand_ins
+from chameleon_tuner.search.sample.clusters import Labels
 from chameleon_tuner.space import DesignSpace, IntArray
 
 FloatArray = npt.NDArray[np.float64]
@@ -19,19 +24,22 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClusterRound:
-    """What a sampler saw and chose in one round; places are (., 2), in principal components.
+    """The input and the choice of a sampler in one round.
+
+    Positions are coordinates along two principal components, shape (., 2).
 
     Attributes:
-        points: places of what was clustered, (n, 2).
-        labels: the cluster of each, (n,).
-        weights: predicted speed relative to the fastest, above 0 and up to 1, (n,).
-        measured: whether measured in an earlier round, (n,).
-        centroids: weighted means of the clusters, (k, 2).
-        chosen: what represents each cluster, (k, 2).
-        origins: how each came to be, (k,); see `Origin`. Those of `NOTHING` are not measured.
-        random: places of the random share of the batch, (r, 2).
-        explained: share of the variance along either component, (2,).
-        task: name of the task; empty where the round has none.
+        points: Positions of the clustered configurations, (n, 2).
+        labels: The cluster of each point, (n,).
+        weights: Predicted speed of each point relative to the fastest, in (0, 1], (n,).
+        measured: Whether each point was measured in an earlier round, (n,).
+        centroids: Weighted means of the clusters, (k, 2).
+        chosen: Positions of the clusters' representatives, (k, 2).
+        origins: Origin of each representative, (k,); see `Origin`. Those with `NOTHING` are not
+            measured.
+        random: Positions of the random share of the batch, (r, 2).
+        explained: Share of the variance along each component, (2,).
+        task: Name of the task; empty if it is not given.
     """
 
     points: FloatArray
@@ -54,10 +62,21 @@ def cluster_round(
     seed: int,
     task: str = "",
 ) -> ClusterRound:
-    """What `sampler.select` does with these arguments and a generator of this seed.
+    """Repeat the steps of `sampler.select` and return its input and choice.
+
+    Args:
+        history: What was measured before the round.
+        candidates: Candidates of the explorer.
+        sampler: The sampler.
+        plan: The most candidates that the sampler may choose.
+        seed: Seed of the sampler's generator.
+        task: Name of the task.
+
+    Returns:
+        The round, projected onto two dimensions.
 
     Raises:
-        UsageError: there are too few configurations to be seen in a plane.
+        UsageError: If there are too few configurations for a projection.
     """
     space = history.space
     points = sampler.points(candidates, history)
@@ -84,7 +103,7 @@ def cluster_round(
 
 
 class _Plane:
-    """The two principal components of the standardised encoding of what was clustered."""
+    """The first two principal components of the standardised encoding of clustered points."""
 
     def __init__(self, space: DesignSpace, points: Points) -> None:
         from sklearn.decomposition import PCA
@@ -99,7 +118,7 @@ class _Plane:
         self.explained = float(first), float(second)
 
     def __call__(self, rows: IntArray) -> FloatArray:
-        """Places of rows (n, 1 + width): (n, 2)."""
+        """Return the positions (n, 2) of rows (n, 1 + width)."""
         if not len(rows):
             return np.zeros((0, 2))
         encoding = self._scaler.transform(self._encode(rows).astype(np.float64))
@@ -107,6 +126,117 @@ class _Plane:
 
 
 def _means(places: FloatArray, labels: Labels, weights: FloatArray) -> FloatArray:
-    """Weighted means of the clusters: the plane is linear, so these are their centroids in it."""
+    """Return the weighted means of the clusters.
+
+    The projection is linear, so these are the projected centroids.
+    """
     sums = np.stack([np.bincount(labels, weights * column) for column in places.T], axis=1)
     return np.asarray(sums / np.bincount(labels, weights)[:, None])
+
+
+_COLOURS = np.array(
+    # Tol's muted palette. Successive clusters differ in colour; with more clusters it repeats.
+    ["#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#aa4499"]
+)
+
+
+_MARKS = {
+    Origin.MEDOID: ("o", "none", "chosen: medoid"),
+    Origin.SYNTHESISED: ("*", "#d55e00", "chosen: synthesised"),
+    Origin.MEMBER: ("D", "#f0e442", "chosen: best member"),
+}
+
+
+def scatter(seen: ClusterRound) -> Drawing:
+    """Draw the visited and the earlier measured points, the centroids and the chosen points."""
+    figure = canvas(6.4)
+    axes = figure.subplots()
+    axes.grid(visible=True)
+    _visited(axes, seen)
+    _chosen(axes, seen)
+    for name, share, label in zip("xy", seen.explained, ("first", "second"), strict=True):
+        text = f"{label} principal component ({share:.0%} of the variance)"
+        axes.set(**{f"{name}label": text})
+    figure.legend(handles=_legend(seen), loc="outside right upper", labelspacing=0.9)
+    kept = seen.origins != Origin.NOTHING
+    caption = (
+        f"One round of adaptive sampling{f' on {seen.task}' if seen.task else ''}: "
+        f"{plural(int((~seen.measured).sum()), 'candidate')} and "
+        f"{plural(int(seen.measured.sum()), 'configuration')} measured before, in "
+        f"{plural(len(seen.origins), 'cluster')}; {int(kept.sum())} representatives and "
+        f"{len(seen.random)} random ones were chosen. Colours tell clusters apart, and "
+        "repeat; the larger a point, the faster it is predicted to be; grey lines lead "
+        "from a cluster's centroid to what was chosen for it. The plane holds "
+        f"{sum(seen.explained):.0%} of the variance: clusters that overlap in it may lie apart."
+    )
+    return Drawing("clusters", "A round of adaptive sampling", caption, figure)
+
+
+def _visited(axes: Axes, seen: ClusterRound) -> None:
+    new, old = ~seen.measured, seen.measured
+    _marks(
+        axes,
+        seen.points[new],
+        s=10 + 70 * seen.weights[new],
+        c=_COLOURS[seen.labels[new] % len(_COLOURS)],
+        alpha=0.5,
+        linewidths=0,
+        zorder=2,
+    )
+    _marks(axes, seen.points[old], s=26, c=GREY, marker="x", linewidths=1.2, zorder=2.5)
+
+
+def _marks(axes: Axes, places: FloatArray, **looks: Any) -> None:
+    axes.scatter(places[:, 0], places[:, 1], **looks)
+
+
+def _chosen(axes: Axes, seen: ClusterRound) -> None:
+    kept = seen.origins != Origin.NOTHING
+    lines = np.stack([seen.centroids[kept], seen.chosen[kept]], axis=1)
+    for line in lines:
+        axes.plot(*line.T, color=GREY, linewidth=0.9, zorder=3)
+    _marks(axes, seen.centroids, s=60, c=INK, marker="+", linewidths=1.4, zorder=4)
+    for origin, (marker, face, _) in _MARKS.items():
+        places = seen.chosen[seen.origins == origin]
+        size = 170 if marker == "*" else 85
+        _marks(
+            axes,
+            places,
+            s=size,
+            marker=marker,
+            facecolors=face,
+            edgecolors=INK,
+            linewidths=1.3,
+            zorder=5,
+        )
+    _marks(
+        axes,
+        seen.random,
+        s=60,
+        marker="^",
+        facecolors="white",
+        edgecolors=INK,
+        linewidths=1.3,
+        zorder=5,
+    )
+
+
+def _legend(seen: ClusterRound) -> list[Line2D]:
+    marks = [
+        ("o", _COLOURS[2], "none", "visited by the explorer", True),
+        ("x", GREY, GREY, "measured before", bool(seen.measured.any())),
+        ("+", INK, INK, "centroid of a cluster", True),
+        *(
+            (marker, face, INK, label, bool((seen.origins == origin).any()))
+            for origin, (marker, face, label) in _MARKS.items()
+        ),
+        ("^", "white", INK, "chosen: random", len(seen.random) > 0),
+    ]
+    return [
+        Line2D(
+            [], [], linestyle="", marker=marker, markerfacecolor=face, markeredgecolor=edge,
+            markersize=13 if marker == "*" else 9, label=label,
+        )
+        for marker, face, edge, label, present in marks
+        if present
+    ]  # fmt: skip

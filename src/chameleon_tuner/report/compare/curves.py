@@ -1,18 +1,19 @@
-"""Best-so-far curves: a panel for every task, and all tasks together."""
+"""Plots of best-so-far curves: a panel for every task, and all tasks together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Ruler
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from chameleon_tuner.compare.curve import Curve
-from chameleon_tuner.report.compare.steps import Axis, Band, bands, best_finals
-from chameleon_tuner.report.compare.style import (
+from chameleon_tuner.bench.figures.curve import Curve
+from chameleon_tuner.report.style import (
     Drawing,
     Stroke,
     canvas,
@@ -22,10 +23,141 @@ from chameleon_tuner.report.compare.style import (
     strokes,
 )
 
+FloatArray = npt.NDArray[np.float64]
+
+
+Axis = Literal["seconds", "measurements"]
+
+
+_POINTS = 160
+"""The most points of a line. Twenty seeds have thousands; a panel is about 250 pixels wide."""
+
+
+_LEAST_SECS = 1e-2
+"""The smallest time on the logarithmic time axis; earlier times are moved to it."""
+
+
+class Steps(NamedTuple):
+    """A step function with the value y[n] from x[n] on, and nan before x[0].
+
+    Attributes:
+        x: Ascending positions of the steps, (n,).
+        y: Latency relative to a reference from each step on, (n,); nan if it is infinite.
+        end: Position at which the run ended.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    end: float
+
+    def at(self, grid: FloatArray) -> FloatArray:
+        """Return the values (n,) at the points of a grid (n,).
+
+        Of steps at the same position, the last one counts.
+        """
+        return np.append(np.nan, self.y)[np.searchsorted(self.x, grid, side="right")]
+
+
+class Band(NamedTuple):
+    """The geometric mean over seeds, with the smallest and the largest seed.
+
+    Attributes:
+        x: Positions from the first defined value on, (n,).
+        middle: Geometric mean over seeds, (n,).
+        low: The smallest value of any seed, (n,).
+        high: The largest value of any seed, (n,).
+        seeds: Number of seeds.
+    """
+
+    x: FloatArray
+    middle: FloatArray
+    low: FloatArray
+    high: FloatArray
+    seeds: int
+
+
+def steps_of(curve: Curve, axis: Axis, reference_us: float) -> Steps:
+    """Return the best-so-far latency of a run as a step function up to the run's end.
+
+    Args:
+        curve: The run.
+        axis: Whether positions are seconds or measurements.
+        reference_us: Microseconds by which latencies are divided.
+
+    Returns:
+        The step function.
+    """
+    least = _LEAST_SECS if axis == "seconds" else 1
+    x = np.maximum(np.asarray(getattr(curve, axis), dtype=np.float64), least)
+    us = np.asarray(curve.best_us, dtype=np.float64)
+    y = np.where(np.isfinite(us) & (us > 0), us, np.nan) / reference_us
+    whole = curve.total_secs if axis == "seconds" else curve.trials
+    return Steps(x, y, max(float(whole), *x[-1:], least))
+
+
+def band(seeds: Sequence[Sequence[Steps]]) -> Band:
+    """Return the mean and spread over seeds of the geometric mean over each seed's tasks.
+
+    The band is defined where every task of every seed has a value. A run that has ended keeps its
+    last value.
+
+    Args:
+        seeds: The step functions of each seed's tasks.
+    """
+    runs = [steps for seed in seeds for steps in seed]
+    grid = np.unique(np.concatenate([*(run.x for run in runs), [max(run.end for run in runs)]]))
+    if len(grid) > _POINTS:
+        grid = grid[np.linspace(0, len(grid) - 1, _POINTS).round().astype(int)]
+    logs = np.array([np.mean([np.log(run.at(grid)) for run in seed], axis=0) for seed in seeds])
+    defined = np.flatnonzero(np.isfinite(logs.mean(axis=0)))
+    begin = defined[0] if len(defined) else len(grid)
+    shares = np.exp(logs[:, begin:])
+    middle = np.exp(logs[:, begin:].mean(axis=0))
+    return Band(grid[begin:], middle, shares.min(axis=0), shares.max(axis=0), len(seeds))
+
+
+def best_finals(curves: Iterable[Curve]) -> dict[str, float]:
+    """Return the smallest final latency of any recipe by task; tasks without one are omitted."""
+    best: dict[str, float] = {}
+    for curve in curves:
+        if 0 < curve.final_us < math.inf:
+            best[curve.task] = min(best.get(curve.task, math.inf), curve.final_us)
+    return best
+
+
+def bands(curves: Iterable[Curve], best: Mapping[str, float], axis: Axis) -> dict[str, Band]:
+    """Return a band over all tasks of `best` for every recipe.
+
+    Only seeds with a kernel on each of these tasks count. A recipe without such a seed, or whose
+    values are never all defined at the same position, is omitted.
+
+    Args:
+        curves: Curves of all runs.
+        best: Reference latency of each task in microseconds.
+        axis: Whether positions are seconds or measurements.
+
+    Returns:
+        The bands by recipe.
+    """
+    runs: dict[str, dict[int, dict[str, Steps]]] = {}
+    for curve in curves:
+        seeds = runs.setdefault(curve.recipe, {})
+        if curve.task in best and len(curve.best_us):
+            steps = steps_of(curve, axis, best[curve.task])
+            seeds.setdefault(curve.seed, {})[curve.task] = steps
+    found = {}
+    for recipe, seeds in runs.items():
+        whole = [list(tasks.values()) for tasks in seeds.values() if len(tasks) == len(best)]
+        if whole and len((made := band(whole)).x):
+            found[recipe] = made
+    return found
+
+
 AXES: tuple[Axis, Axis] = ("seconds", "measurements")
+"""The horizontal axes against which curves are drawn."""
 
 _TOP = 4.0
-"""The latency axis ends here: what the first trials find is off by any factor."""
+"""The upper end of the latency axis. The first trials can be slower by any factor."""
 _LABELS = {"seconds": "seconds of the run", "measurements": "measurements of the run"}
 _LATENCY = "latency / best final"
 _HOW = (
@@ -37,7 +169,7 @@ _HOW = (
 
 
 def by_task(curves: Sequence[Curve], axis: Axis) -> Drawing | None:
-    """A panel for every task; None without curves."""
+    """Draw the curves with a panel for every task; None without curves."""
     if not curves:
         return None
     tasks = list(dict.fromkeys(curve.task for curve in curves))
@@ -69,7 +201,7 @@ def by_task(curves: Sequence[Curve], axis: Axis) -> Drawing | None:
 
 
 def over_tasks(curves: Sequence[Curve]) -> Drawing | None:
-    """The geometric mean over tasks, against both axes; None where no recipe has all tasks."""
+    """Draw the geometric mean over tasks against both axes; None if no recipe has all tasks."""
     best = best_finals(curves)
     found = {axis: bands(curves, best, axis) for axis in AXES} if best else {}
     shown = [recipe for recipe in dict.fromkeys(c.recipe for c in curves) if _in(recipe, found)]
@@ -125,7 +257,7 @@ def _draw(panel: Axes, lines: Mapping[str, Band], drawn: Mapping[str, Stroke]) -
 
 
 def _rule(panel: Axes, lines: Sequence[Band]) -> None:
-    """Scales, limits and ticks that fit the lines."""
+    """Set the scales, limits and ticks of a panel to fit its lines."""
     panel.set_xscale("log")
     panel.set_yscale("log")
     if not lines:
@@ -143,7 +275,7 @@ def _rule(panel: Axes, lines: Sequence[Band]) -> None:
 
 
 def _tick(ruler: Ruler, limits: tuple[float, float]) -> None:
-    """A few plain numbers on a logarithmic axis, however short."""
+    """Set a few ticks with plain numbers on a logarithmic axis, even if it is short."""
     span = limits[1] / limits[0]
     near = MaxNLocator(5, steps=[1, 2, 5, 10])
     far = LogLocator(subs=(1, 2, 5) if span < 200 else (1,))
@@ -157,7 +289,7 @@ def _scale(axis: Axis) -> str:
 
 
 def _absent(curves: Sequence[Curve], best: Mapping[str, float]) -> str:
-    """Which runs have no part in the lines, as a sentence."""
+    """Return a sentence that names the runs without a figure; empty if there are none."""
     empty = [
         f"{c.recipe} on {c.task}, seed {c.seed}"
         for c in curves

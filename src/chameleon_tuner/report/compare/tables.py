@@ -1,22 +1,39 @@
-"""Figures of merit and the paper's tables as text."""
+"""Text tables of the figures of merit, and the tables of the paper."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from chameleon_tuner.compare.bootstrap import Estimate
-from chameleon_tuner.compare.merit import Merit
-from chameleon_tuner.compare.paper import Cell, NetworkRow, PaperTables
-from chameleon_tuner.compare.published import CELLS, Published
-from chameleon_tuner.report.compare.view import Table
+from chameleon_tuner.bench.figures.merit import Merit
+from chameleon_tuner.bench.figures.runs import Estimate
+from chameleon_tuner.bench.paper.published import CELLS, Published
+from chameleon_tuner.bench.paper.tables import Cell, NetworkRow, PaperTables
 from chameleon_tuner.report.numbers import MISSING, significant
 
 _INTERVAL = "Brackets: 95% bootstrap intervals over seeds; none with a single seed."
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        title: Title above the table.
+        header: Names of the columns.
+        rows: Cells as they are printed; the first cell of a row names the row.
+        note: Paragraph below the table; empty for none.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
 def merit_tables(merit: Merit) -> list[Table]:
-    """Quality, speed, cost and latencies of every recipe, against the reference."""
+    """Return tables of every recipe's quality, speed, cost and latencies against the reference."""
     return [_quality(merit), _speed(merit), _cost(merit), _latencies(merit)]
 
 
@@ -114,7 +131,7 @@ def _latencies(merit: Merit) -> Table:
 
 
 def paper_section(paper: PaperTables) -> list[Table]:
-    """The paper's tables in their own form; none where the 2x2 did not take part."""
+    """Return the paper's tables in their own form; none without a recipe of the 2x2 experiment."""
     if not any(cell for row in paper.rows for cell in row.cells.values()):
         return []
     return [_times(paper.rows), _claims(paper)]

@@ -1,0 +1,143 @@
+"""What a run is asked for, and the budget that follows from it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from chameleon_tuner.app.calibration import Calibration, finish_secs
+from chameleon_tuner.core.errors import UsageError, hint
+from chameleon_tuner.measure.local.worker import WorkerLimits
+from chameleon_tuner.search.recipes import Recipe, resolve_recipe
+from chameleon_tuner.search.schedule import Budget, parse_duration, trials_of
+
+LEAST_SEARCH = 1 / 3
+"""Least share of a time budget for the search. A run whose budget is too small for the search and
+for what follows takes longer than its budget."""
+
+LEAST_WORKER_BYTES = 2**30
+"""Least memory of a worker; TVM by itself takes 0.4 GiB."""
+
+_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked for.
+
+    Attributes:
+        effort: Preset of trials: quick, standard, full; by default standard, and with a time budget
+            full. A search ends sooner where nothing is gained any more.
+        trials: Number of trials of all tasks together, in place of the preset's.
+        time_budget: Wall-clock of the whole run, such as `10m`, all of which is used.
+        seed: Seed of the search.
+        recipe: Name of the recipe; see `chameleon_tuner.search.recipes`.
+        explorer: Name of an explorer in place of the recipe's.
+        sampler: Name of a sampler in place of the recipe's.
+        target: `auto`, `cuda` or any TVM target.
+        shapes: Static shapes of inputs with open dimensions, by name.
+        without: Names of algorithms that kernels may not be computed by; see
+            `Backend.algorithms`.
+        worker_memory: Memory that a worker process may use, such as `6G`; by default an equal share
+            of the machine's.
+    """
+
+    effort: str | None = None
+    trials: int | None = None
+    time_budget: str | None = None
+    seed: int = 0
+    recipe: str = "chameleon"
+    explorer: str | None = None
+    sampler: str | None = None
+    target: str = "auto"
+    shapes: Mapping[str, Sequence[int]] | None = None
+    without: Collection[str] = ()
+    worker_memory: str | None = None
+
+    def check(self, algorithms: Collection[str]) -> Recipe:
+        """Check everything that needs no model, and return the recipe.
+
+        Args:
+            algorithms: Names of the backend's algorithms.
+
+        Returns:
+            The recipe.
+
+        Raises:
+            UsageError: Something is unknown or out of range.
+        """
+        if self.trials is not None and self.trials < 1:
+            raise UsageError(f"{self.trials} trials: ask for at least one")
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed}: a seed is not negative")
+        trials_of(self._preset, 1)
+        if self.time_budget is not None:
+            parse_duration(self.time_budget)
+        self.worker_limits(1)
+        for name in self.without:
+            if name not in algorithms:
+                known = ", ".join(algorithms)
+                raise UsageError(
+                    f"unknown algorithm {name!r}; {hint(name, algorithms)}known: {known}"
+                )
+        return resolve_recipe(self.recipe, self.explorer, self.sampler)
+
+    def worker_limits(self, workers: int) -> WorkerLimits:
+        """Return what each of so many workers may use.
+
+        Raises:
+            UsageError: The memory is no size, or too small.
+        """
+        limits = WorkerLimits.of_machine(workers)
+        if self.worker_memory is None:
+            return limits
+        limit = parse_size(self.worker_memory)
+        if limit < LEAST_WORKER_BYTES:
+            raise UsageError(f"{self.worker_memory!r} is too little; give a worker 1G or more")
+        return WorkerLimits(limit, min(limits.recycle_bytes, limit // 2))
+
+    def budget(
+        self, kernels: int, begun_secs: float, calibration: Calibration, elapsed_secs: float = 0.0
+    ) -> Budget:
+        """Return the budget of a search that begins now.
+
+        Args:
+            kernels: Number of distinct kernels of the network.
+            begun_secs: Seconds that the run took to prepare.
+            calibration: How long a run takes after its search.
+            elapsed_secs: Seconds that the run has taken until now; at least `begun_secs`.
+
+        Returns:
+            The budget.
+        """
+        trials = self.trials if self.trials is not None else trials_of(self._preset, kernels)
+        if self.time_budget is None:
+            return Budget(trials)
+        whole_secs = parse_duration(self.time_budget)
+        least_secs = LEAST_SEARCH * whole_secs
+        after_secs = calibration.finish_secs(kernels, begun_secs)
+        elapsed_secs = max(elapsed_secs, begun_secs)
+        left_secs = max(least_secs, whole_secs - after_secs - elapsed_secs)
+        # The size of the batches follows from this one: a run that is resumed has to propose the
+        # same, so it must not depend on what was measured.
+        search_secs = max(least_secs, whole_secs - finish_secs(kernels))
+        return Budget(trials, time.monotonic() + left_secs, search_secs=search_secs)
+
+    @property
+    def _preset(self) -> str:
+        return self.effort or ("full" if self.time_budget else "standard")
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a size such as `6G`, `512M` or `2000000000`.
+
+    Raises:
+        UsageError: It is no size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = float(found[1]) * _SIZES[found[2].upper()] if found else 0.0
+    if size < 1:
+        raise UsageError(f"{text!r} is not a size; write 6G or 512M")
+    return int(size)

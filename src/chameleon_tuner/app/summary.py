@@ -1,0 +1,115 @@
+"""All numbers of a run, as `summary.json` has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chameleon_tuner.app.deploy import Deployment
+from chameleon_tuner.app.judge import Verdict
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.core.outcome import Status
+from chameleon_tuner.ports.backend import Project
+from chameleon_tuner.report.result import Result, TaskResult
+from chameleon_tuner.search.history import History
+from chameleon_tuner.space import Choice, DesignSpace, Tile
+from chameleon_tuner.space.task import Task, by_kernel
+from chameleon_tuner.system.clock import Stopwatch
+from chameleon_tuner.system.machine import versions
+
+
+def summarize(
+    name: str,
+    project: Project,
+    histories: Mapping[str, History],
+    deployment: Deployment,
+    folder: Path,
+    recipe: str,
+    seed: int,
+    clock: Stopwatch,
+) -> Result:
+    """Sum up a run.
+
+    Args:
+        name: Name of the model.
+        project: What was tuned.
+        histories: What was measured, by key of the task.
+        deployment: What is deployed.
+        folder: The folder of the run.
+        recipe: Name of the search recipe.
+        seed: Seed of the search.
+        clock: The clock of the run.
+
+    Returns:
+        The result; nothing is written yet.
+    """
+    tuned = any(verdict.winner for verdict in deployment.verdicts.values())
+    names = project.kernel_names() if tuned else {}  # otherwise TVM named the kernels
+    tasks = [
+        _task_result(mine, histories, deployment.verdicts[key], names.get(key, []))
+        for key, mine in by_kernel(project.tasks).items()
+    ]
+    latency = {k: v * 1e3 for k, v in deployment.comparison.latency_secs.items()}
+    return Result(
+        model=name,
+        target=dict(project.target) if project.tasks else {},
+        recipe=recipe,
+        seed=seed,
+        threads=project.threads,
+        versions=versions(),
+        trials=_trials(histories),
+        seconds={key: round(value, 3) for key, value in clock.seconds().items()},
+        latency_ms=latency,
+        verified=deployment.verified,
+        errors=dict(deployment.comparison.errors),
+        tasks=tasks,
+        folder=folder,
+    )
+
+
+def _trials(histories: Mapping[str, History]) -> dict[str, Any]:
+    counts = Counter(o.status for history in histories.values() for o in history.outcomes)
+    failed = {s.value: n for s, n in counts.items() if s not in (Status.OK, Status.CENSORED)}
+    return {
+        "attempted": sum(counts.values()),
+        "measured": counts[Status.OK],
+        "censored": counts[Status.CENSORED],
+        "failed": failed,
+    }
+
+
+def _task_result(
+    tasks: Sequence[Task],
+    histories: Mapping[str, History],
+    verdict: Verdict,
+    kernels: Sequence[str],
+) -> TaskResult:
+    task, winner = tasks[0], verdict.winner
+    return TaskResult(
+        name=task.name,
+        weight=task.weight,
+        flops=task.flops,
+        untuned_us=verdict.untuned_secs * 1e6,
+        best_us=verdict.best_secs * 1e6,
+        trials=sum(len(histories[other.key]) for other in tasks),
+        configuration=winner.configuration.to_json() if winner else None,
+        decisions=readable(winner.task.space, winner.configuration) if winner else None,
+        refused=verdict.refused,
+        kernels=kernels,
+        algorithm=winner.task.algorithm if winner else task.algorithm,
+    )
+
+
+def readable(space: DesignSpace, configuration: Configuration) -> list[Any]:
+    """Return decisions for people: factors of tiles, values of choices and locations."""
+    knobs = space.sketches[configuration.sketch].knobs
+    decisions: list[Any] = []
+    for knob, index in zip(knobs, configuration.indices, strict=True):
+        if isinstance(knob, Tile):
+            decisions.append(list(knob.value_at(index)))
+        else:
+            value = knob.values[index]
+            decisions.append(int(value) if isinstance(knob, Choice) else value)
+    return decisions

@@ -1,0 +1,1 @@
+"""The import of models: ONNX files, PyTorch exported programs, Relax modules, TensorIR."""

@@ -1,0 +1,1 @@
+"""What worker processes do: build and run candidates, judge finals, compare models."""

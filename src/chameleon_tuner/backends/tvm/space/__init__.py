@@ -1,0 +1,1 @@
+"""MetaSchedule's design spaces as knobs, and schedules from configurations."""

@@ -1,0 +1,1 @@
+"""The commands of `chameleon`, with one module for each command."""

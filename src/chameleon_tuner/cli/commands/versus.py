@@ -1,0 +1,104 @@
+"""The command `chameleon versus`, which times a tuned model beside other runtimes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chameleon_tuner.bench.versus.runtimes import RUNTIMES, Runtime, chosen
+from chameleon_tuner.cli.native import NativeMessages
+from chameleon_tuner.cli.options import check_rounds, check_seed, check_writable, command_line
+from chameleon_tuner.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from chameleon_tuner.bench.versus.runners import Runner
+
+ROUNDS = 15
+"""The default number of rounds, that of `bench.versus.duel`.
+
+It is repeated here, because importing that module is too slow for a help text. A test checks that
+the two agree.
+"""
+
+
+@click.command()
+@click.argument("model")
+@click.argument("folder", metavar="DIR")
+@click.option("--rounds", default=ROUNDS, metavar="N", help="Turns of every runtime.")
+@click.option(
+    "--runtimes",
+    default=",".join(RUNTIMES),
+    show_default=False,
+    metavar="LIST",
+    help=f"Some of {', '.join(RUNTIMES)}; all without.",
+)
+@click.option("--seed", default=0, metavar="N", help="Of the random inputs.")
+def versus(model: str, folder: str, rounds: int, runtimes: str, seed: int) -> None:
+    """Time the tuned model in DIR beside other runtimes of MODEL.
+
+    MODEL is the ONNX file that was tuned, DIR a folder from `chameleon tune`. Each runtime has a
+    process of its own and takes turns with the others, on the same threads and in float32. The
+    folder gets versus.json, a chart, and a section of report.md.
+    """
+    check_seed(seed)
+    check_rounds(rounds, "an interval")
+    others = _others(runtimes)
+    with NativeMessages() as messages:
+        lines = _compared(Path(model), Path(folder), others, rounds, seed, messages)
+    click.echo("\n".join(lines))
+
+
+def _others(names: str) -> list[Runtime[Runner]]:
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise UsageError(f"--runtimes names none; known: {', '.join(RUNTIMES)}")
+    return chosen(wanted)
+
+
+def _compared(
+    model: Path,
+    folder: Path,
+    others: Sequence[Runtime[Runner]],
+    rounds: int,
+    seed: int,
+    messages: NativeMessages,
+) -> list[str]:
+    from chameleon_tuner.bench.versus.duel import DuelOptions, duel
+    from chameleon_tuner.report.versus import write_duel
+
+    check_writable(folder, "compare")
+
+    def say(text: str) -> None:
+        click.echo(text, file=messages.terminal)
+
+    found = duel(model, folder, others, DuelOptions(rounds=rounds, seed=seed), say)
+    return write_duel(found, folder, command(model, folder, others, rounds, seed))
+
+
+def command(
+    model: Path, folder: Path, others: Sequence[Runtime[Runner]], rounds: int, seed: int
+) -> str:
+    """Return the command line that repeats the comparison.
+
+    Args:
+        model: The ONNX file.
+        folder: Folder of the tuned model.
+        others: The other runtimes.
+        rounds: Number of rounds.
+        seed: Seed of the random inputs.
+
+    Returns:
+        The command line.
+    """
+    names = ",".join(runtime.name for runtime in others)
+    return command_line(
+        ["versus", str(model), str(folder)],
+        {
+            "--runtimes": (names, ",".join(RUNTIMES)),
+            "--rounds": (rounds, ROUNDS),
+            "--seed": (seed, 0),
+        },
+    )

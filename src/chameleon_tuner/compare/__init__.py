@@ -1,1 +1,0 @@
-"""Tuners side by side: the comparison that `chameleon compare` runs."""

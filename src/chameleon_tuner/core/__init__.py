@@ -1,0 +1,4 @@
+"""The ground floor: errors, configurations and the outcomes of measuring them.
+
+Every other room may import it; it imports none of them.
+"""

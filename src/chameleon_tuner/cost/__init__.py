@@ -1,1 +1,0 @@
-"""Cost models: boosted trees on knob encodings, with an uncertainty."""

@@ -1,0 +1,105 @@
+"""The result of a run: the numbers of `summary.json` and the folder of the output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from chameleon_tuner.space.task import DIRECT
+from chameleon_tuner.system.files import SUMMARY, strict_json
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The result of one task of the network.
+
+    Attributes:
+        name: Name of the task.
+        weight: Number of calls in the network.
+        flops: Floating-point operations of one call by the direct algorithm.
+        untuned_us: Microseconds of the untuned kernel in the final comparison; of a hopelessly
+            slow kernel, those of a single run.
+        best_us: Microseconds of the deployed kernel in the same comparison.
+        trials: Number of measured trials.
+        configuration: Configuration of the winner; None if the untuned kernel stays.
+        decisions: Readable decisions of the winner: factors of tiles, values of choices and
+            locations.
+        refused: The reasons why finalists did not win.
+        kernels: Names of the kernel in the library; identical kernels are one task.
+        algorithm: Algorithm of the deployed kernel. An algorithm other than the direct one does
+            fewer operations than `flops`.
+    """
+
+    name: str
+    weight: int
+    flops: float
+    untuned_us: float
+    best_us: float
+    trials: int
+    configuration: Mapping[str, Any] | None
+    decisions: Sequence[Any] | None
+    refused: Sequence[str]
+    kernels: Sequence[str] = ()
+    algorithm: str = DIRECT
+
+    @property
+    def gflops(self) -> float:
+        """The throughput of the deployed kernel, in 10^9 floating-point operations per second."""
+        return self.flops / self.best_us / 1e3 if self.best_us > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a finished run; `summary.json` has the same attributes.
+
+    Attributes:
+        model: Name of the model.
+        target: The target in TVM's JSON form.
+        recipe: Recipe of the search.
+        seed: Seed of the search.
+        threads: Number of threads with which kernels were tuned and timed.
+        versions: Version of every package that affects the result.
+        trials: Numbers of trials: attempted, measured, censored, and failed by status.
+        seconds: Seconds by activity: total, explore, sample, fit, build, run, other.
+        latency_ms: Median milliseconds of interleaved runs of the untuned model, the tuned model,
+            and onnxruntime if it is installed; of a hopelessly slow untuned model, those of a
+            single run.
+        verified: Whether the outputs of the tuned model agree with those of all other models.
+        errors: Largest difference between the outputs of the tuned model and those of each other
+            model, relative to the largest output.
+        tasks: Results of the network's tasks.
+        folder: Folder of the output; not part of the file.
+    """
+
+    model: str
+    target: Mapping[str, Any]
+    recipe: str
+    seed: int
+    threads: int
+    versions: Mapping[str, str]
+    trials: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    latency_ms: Mapping[str, float]
+    verified: bool
+    errors: Mapping[str, float]
+    tasks: Sequence[TaskResult]
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `summary.json`."""
+        data = asdict(self)
+        del data["folder"]
+        return {key: strict_json(value) for key, value in data.items()}
+
+    def write(self) -> None:
+        """Write `summary.json` into the folder."""
+        text = json.dumps(self.to_json(), indent=2, allow_nan=False)
+        (self.folder / SUMMARY).write_text(text + "\n")
+
+    @property
+    def speedup(self) -> float:
+        """The untuned latency divided by the tuned latency."""
+        return self.latency_ms["untuned"] / self.latency_ms["tuned"]

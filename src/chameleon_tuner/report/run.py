@@ -1,0 +1,222 @@
+"""A run for people: the closing summary on the terminal, and `report.md`."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from chameleon_tuner.report.numbers import (
+    MISSING,
+    clock,
+    gflops,
+    percent,
+    plural,
+    ratio,
+    significant,
+)
+from chameleon_tuner.report.result import Result, TaskResult
+from chameleon_tuner.report.sections import markdown_table
+from chameleon_tuner.system.files import REPORT
+
+_DOING = {
+    "build": "building",
+    "run": "running",
+    "explore": "exploring",
+    "sample": "sampling",
+    "fit": "fitting",
+    "other": "all else",
+}
+_OURS = ("tuned", "untuned")
+_WHOSE = {"untuned": "the untuned model's"}
+_MOST_NAMES = 3
+"""The most kernels that the summary names for one reason; `report.md` names all of them."""
+
+
+def closing_lines(result: Result, recorded: int = 0) -> list[str]:
+    """Return the lines of the closing summary.
+
+    Args:
+        result: The result of the run.
+        recorded: Number of trials that an earlier run of the same search had measured.
+    """
+    return [
+        f"{result.model}: {headline(result)}",
+        verification(result),
+        _trials_line(result.trials, recorded),
+        f"{clock(result.seconds['total'])} in all: {time_line(result.seconds)}",
+        *_untuned_lines(result),
+        f"everything is in {result.folder}/, read {result.folder / REPORT}",
+        f"next: chameleon run {shlex.quote(str(result.folder))} --bench",
+    ]
+
+
+def headline(result: Result) -> str:
+    """Return the latencies in one line."""
+    latency = result.latency_ms
+    tuned, untuned = (latency.get(name, math.nan) for name in ("tuned", "untuned"))
+    others = [f", {name} {significant(ms)} ms" for name, ms in latency.items() if name not in _OURS]
+    return (
+        f"{significant(tuned)} ms tuned, {significant(untuned)} ms untuned: "
+        f"{ratio(untuned, tuned)} as fast{''.join(others)}"
+    )
+
+
+def verification(result: Result) -> str:
+    """Return a line that says whether the outputs agree, and with the outputs of which models."""
+    others = " and ".join(_WHOSE.get(name, f"{name}'s") for name in result.errors)
+    if not others:
+        return "not verified: there was nothing to compare its outputs with"
+    worst = max(result.errors.values(), key=lambda error: math.inf if error != error else error)
+    difference = f"largest difference {worst:.1e} of the largest output"
+    if result.verified:
+        return f"verified: its outputs agree with {others} ({difference})"
+    return f"NOT VERIFIED: its outputs differ from {others} ({difference}); do not use it"
+
+
+def _trials_line(trials: Mapping[str, Any], recorded: int) -> str:
+    recalled = min(recorded, trials["attempted"])
+    before = f" ({recalled:,} of them in an earlier run)" if recalled else ""
+    return f"{plural(trials['attempted'], 'trial')}{before}: {statuses(trials)}"
+
+
+def statuses(trials: Mapping[str, Any]) -> str:
+    """Return the numbers of trials by status: `22 measured, 2 rejected`."""
+    counts = {"measured": trials["measured"], "censored": trials["censored"], **trials["failed"]}
+    return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n) or "none"
+
+
+def time_line(seconds: Mapping[str, float]) -> str:
+    """Return each activity's share of the time, largest first: `building 61%, running 22%, ...`."""
+    spent = {name: seconds.get(key, 0.0) for key, name in _DOING.items()}
+    ordered = sorted(spent.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {percent(secs, seconds['total'])}" for name, secs in ordered)
+
+
+def _untuned_lines(result: Result) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for task in by_time(result):
+        if task.configuration is None:
+            by_reason.setdefault(why_untuned(task), []).append(task.name)
+    if not by_reason:
+        return
+    kept = sum(map(len, by_reason.values()))
+    yield f"{kept} of {plural(len(result.tasks), 'kernel')} stay untuned:"
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        yield f"  {', '.join(names[:_MOST_NAMES])}{more}: {reason}"
+
+
+def by_time(result: Result) -> list[TaskResult]:
+    """Return the tasks by their share of the tuned network's time, largest first."""
+    return sorted(result.tasks, key=lambda task: -task.weight * task.best_us)
+
+
+def why_untuned(task: TaskResult) -> str:
+    """Return the reason why a kernel was not replaced, or `-` if it was replaced."""
+    if task.configuration is not None:
+        return MISSING
+    if task.refused:
+        return task.refused[0]
+    if not task.trials:
+        return "the budget had no trials for it"
+    return f"none of {plural(task.trials, 'candidate')} could be built and run"
+
+
+_COLUMNS = (
+    *("task", "algorithm", "calls", "untuned us", "tuned us"),
+    *("speed-up", "GFLOP/s", "trials", "share"),
+)
+
+
+def write_report(result: Result, usage: Sequence[str] = ()) -> None:
+    """Write `report.md` into the folder of a result.
+
+    Args:
+        result: The result.
+        usage: Markdown that says how the library is used; see `Project.usage`.
+    """
+    (result.folder / REPORT).write_text("\n".join(_page(result, usage)) + "\n", encoding="utf-8")
+
+
+def _page(result: Result, usage: Sequence[str]) -> Iterator[str]:
+    yield from (f"# {result.model}", "")
+    yield from (f"**{headline(result)}**", "")
+    yield f"- {verification(result)}"
+    yield f"- latencies are medians of interleaved runs on {plural(result.threads, 'thread')}"
+    yield ""
+    yield from _tasks(result)
+    yield from _untuned(result)
+    yield from _trials(result)
+    yield from _seconds(result)
+    yield from _use(usage)
+    yield from _origin(result)
+
+
+def _tasks(result: Result) -> Iterator[str]:
+    total_us = math.fsum(task.weight * task.best_us for task in result.tasks)
+    yield from ("## Kernels", "")
+    yield "Times are of one call; the share is of the time of all kernels' calls, tuned. GFLOP/s"
+    yield from ("counts the operations of the direct algorithm, whichever is used.", "")
+    yield from markdown_table(_COLUMNS, [_task_cells(task, total_us) for task in by_time(result)])
+    yield ""
+
+
+def _task_cells(task: TaskResult, total_us: float) -> list[str]:
+    kept = task.configuration is None
+    return [
+        f"`{task.name}`",
+        task.algorithm,
+        f"{task.weight}",
+        significant(task.untuned_us),
+        "untuned" if kept else significant(task.best_us),
+        MISSING if kept else ratio(task.untuned_us, task.best_us),
+        gflops(task.flops, task.best_us / 1e6),
+        f"{task.trials}",
+        percent(task.weight * task.best_us, total_us),
+    ]
+
+
+def _untuned(result: Result) -> Iterator[str]:
+    kept = [task for task in by_time(result) if task.configuration is None]
+    if kept:
+        yield from ("These kernels stay untuned:", "")
+        yield from (f"- `{task.name}`: {why_untuned(task)}" for task in kept)
+        yield ""
+
+
+def _trials(result: Result) -> Iterator[str]:
+    trials = result.trials
+    ended = {"measured": trials["measured"], "censored": trials["censored"], **trials["failed"]}
+    rows = [(name.replace("_", " "), f"{count:,}") for name, count in ended.items() if count]
+    yield from ("## Trials", "")
+    yield from markdown_table(("ended", "trials"), [*rows, ("all", f"{trials['attempted']:,}")])
+    yield ""
+
+
+def _seconds(result: Result) -> Iterator[str]:
+    total = result.seconds["total"]
+    spent = {key: secs for key, secs in result.seconds.items() if key != "total"}
+    rows = [
+        (key, f"{secs:.1f}", percent(secs, total))
+        for key, secs in sorted(spent.items(), key=lambda item: -item[1])
+    ]
+    yield from ("## Time", "")
+    yield from markdown_table(
+        ("activity", "seconds", "share"), [*rows, ("total", f"{total:.1f}", "100%")]
+    )
+    yield ""
+
+
+def _use(usage: Sequence[str]) -> Iterator[str]:
+    if usage:
+        yield from ("## Use", "", *usage, "")
+
+
+def _origin(result: Result) -> Iterator[str]:
+    yield from ("## Made with", "")
+    yield f"- recipe `{result.recipe}`, seed {result.seed}, {result.threads} threads"
+    yield f"- target `{json.dumps(dict(result.target), sort_keys=True)}`"
+    yield from (f"- {name} {version}" for name, version in result.versions.items())

@@ -1,1 +1,0 @@
-"""Samplers: of many candidates, the few that are measured."""

@@ -1,1 +1,0 @@
-"""A tuned model beside other runtimes: each in a process of its own, turn by turn."""
