@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from chameleon_tuner.tvm.deploy import Library
+from chameleon_tuner.backends.tvm.deploy.library import Library
 
 TURN_SECS, PAUSE_SECS = 0.3, 0.05
 

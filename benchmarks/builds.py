@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from chameleon_tuner.compare.recording import read_recordings
-from chameleon_tuner.measure.requests import CompileLimit, Timeouts
+from chameleon_tuner.bench.recording import read_recordings
+from chameleon_tuner.measure.local.limits import CompileLimit, Timeouts
 
 
 def main() -> None:

@@ -30,11 +30,10 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestRegressor
 from threadpoolctl import threadpool_limits
 
-from chameleon_tuner.cost.base import Prediction
-from chameleon_tuner.cost.boosted import BoostingOptions, Float32, fit
-from chameleon_tuner.cost.target import TargetOptions, Targets, targets
-from chameleon_tuner.history import History
-from chameleon_tuner.measure.outcome import Outcome, Status
+from chameleon_tuner.core.outcome import Outcome, Status
+from chameleon_tuner.search.cost.base import Prediction, TargetOptions, Targets, targets
+from chameleon_tuner.search.cost.boosted import BoostingOptions, Float32, fit
+from chameleon_tuner.search.history import History
 from chameleon_tuner.space import Choice, DesignSpace, IntArray, Location, Sketch, Tile
 
 SIZES = (32, 64, 128, 256, 512)

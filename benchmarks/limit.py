@@ -15,8 +15,8 @@ import json
 from pathlib import Path
 from statistics import geometric_mean
 
-from chameleon_tuner.compare.folder import RECORDING, RESULTS
-from chameleon_tuner.compare.recording import read_recordings
+from chameleon_tuner.bench.compare.folder import RECORDING, RESULTS
+from chameleon_tuner.bench.recording import read_recordings
 
 
 def main() -> None:

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from chameleon_tuner.compare.recording import read_recordings
-from chameleon_tuner.compare.suites import tasks_of
-from chameleon_tuner.machine import thread_environment, usable_cores
-from chameleon_tuner.measure.outcome import RejectedError
-from chameleon_tuner.space import Configuration
-from chameleon_tuner.task import Task
+from chameleon_tuner.bench.compare.suites import tasks_of
+from chameleon_tuner.bench.recording import read_recordings
+from chameleon_tuner.core.configuration import Configuration
+from chameleon_tuner.ports.handler import RejectedError
+from chameleon_tuner.space.task import Task
+from chameleon_tuner.system.machine import thread_environment, usable_cores
 
 RECORDED = Path(__file__).parent / "results" / "paper-layers" / "recording.jsonl.gz"
 LAYERS = ("resnet18-6", "vgg16-2", "alexnet-1")
@@ -34,7 +34,7 @@ def ways() -> dict[str, Callable[[Any], Any]]:
     """By name: a context for a target."""
     import tvm
 
-    from chameleon_tuner.tvm.lean import lean_lowering
+    from chameleon_tuner.backends.tvm.lower.kernel import lean_lowering
 
     def unsimplified(target: Any) -> Any:
         disabled = ["s_tir.RenormalizeSplitPattern", "tirx.RemoveNoOp", "tirx.StmtSimplify"]
@@ -74,12 +74,13 @@ def main() -> None:
 
 def compare(task: Task, configurations: list[Configuration], good: int) -> None:
     """Print a line a way."""
-    from chameleon_tuner.tvm import kernels
-    from chameleon_tuner.tvm.traces import traced_space
+    from chameleon_tuner.backends.tvm.lower import kernel as kernels
+    from chameleon_tuner.backends.tvm.rewrites.base import traced_space
+    from chameleon_tuner.backends.tvm.run.arguments import Arguments
 
     space, known = traced_space(task.module, task.target), ways()
     device = kernels.device_of(space.target)
-    arguments = kernels.Arguments(kernels.argument_shapes(space.module), device)
+    arguments = Arguments(kernels.argument_shapes(space.module), device)
     compiling: dict[str, list[float]] = {way: [] for way in known}
     running: dict[str, list[float]] = {way: [] for way in known}
     for number, configuration in enumerate(configurations):

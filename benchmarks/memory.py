@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from chameleon_tuner import zoo
-from chameleon_tuner.tuner import tune
+from chameleon_tuner.app.tune import tune
 
 
 def watch(peaks: dict[str, int], stop: threading.Event) -> None:

@@ -9,22 +9,21 @@ of the two that have most, and the own microseconds and innermost sizes of the f
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
 
-from chameleon_tuner.compare.runlog import read_log
-from chameleon_tuner.space.plain import from_plain
+from chameleon_tuner.bench.compare.folder import RECORDING
+from chameleon_tuner.bench.recording import read_recordings
+from kept import logs_of
 
 
 def main() -> None:
     """See the module."""
     folder = Path(sys.argv[1])
-    tasks = json.loads((folder / "tasks.json").read_text())
-    spaces = {task["name"]: from_plain(task["space"]) for task in tasks}
-    for path in sorted((folder / "runs").glob("*.json")):
-        log = read_log(path)
+    tasks = [recording.task for recording in read_recordings([folder / RECORDING])]
+    spaces = {task.name: task.space for task in tasks}
+    for log in logs_of(folder):
         space = spaces[log.task]
         known = [trial for trial in log.trials if trial.configuration]
         rows = space.rows([trial.configuration for trial in known])

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chameleon_tuner.compare.eased import eased_path
-from chameleon_tuner.machine import thread_environment, usable_cores
-from chameleon_tuner.stopwatch import Stopwatch
+from chameleon_tuner.backends.tvm.patches import eased_path
+from chameleon_tuner.system.clock import Stopwatch
+from chameleon_tuner.system.machine import thread_environment, usable_cores
 
 ENDLESS = 1_000_000
 """Trials: the minutes end it."""
@@ -103,18 +103,20 @@ def minutes(text: str) -> list[int]:
 
 def prepared(model: Path, threads: int) -> Any:
     """The model's kernels."""
-    from chameleon_tuner.tvm import frontend, prepare
+    from chameleon_tuner.backends.tvm.frontend.program import import_model
+    from chameleon_tuner.backends.tvm.network import open_target, prepare
+    from chameleon_tuner.backends.tvm.rewrites import registered
 
-    program = frontend.import_model(str(model), None)
-    return prepare.prepare(program, prepare.open_target("auto", threads), threads)
+    program = import_model(str(model), None)
+    return prepare(program, open_target("auto", threads), threads, without=registered())
 
 
 def tune(network: Any, asked: argparse.Namespace, clock: Stopwatch, limit_secs: float) -> Notes:
     """MetaSchedule's run, its database in the folder."""
     from tvm.s_tir import meta_schedule
 
-    from chameleon_tuner.tvm.database import RECORDS
-    from chameleon_tuner.tvm.peer import AfterRound, search_seed
+    from chameleon_tuner.backends.tvm.deploy.build import RECORDS
+    from chameleon_tuner.backends.tvm.metaschedule import AfterRound, search_seed
 
     notes = Notes(clock, asked.out / RECORDS, limit_secs)
     own = meta_schedule.MeasureCallback.create("default")
@@ -140,10 +142,9 @@ def build(network: Any, database: Path, known: int, folder: Path) -> None:
     from tvm.relax.transform import MetaScheduleApplyDatabase
     from tvm.s_tir import meta_schedule
 
-    from chameleon_tuner.tvm.build import export
-    from chameleon_tuner.tvm.database import RECORDS, WORKLOADS
-    from chameleon_tuner.tvm.deploy import LIBRARY, Manifest
-    from chameleon_tuner.tvm.lower import finish
+    from chameleon_tuner.backends.tvm.deploy.build import RECORDS, WORKLOADS, export
+    from chameleon_tuner.backends.tvm.deploy.library import LIBRARY, Manifest
+    from chameleon_tuner.backends.tvm.lower.graph import finish
 
     folder.mkdir()
     shutil.copy(database / WORKLOADS, folder / WORKLOADS)

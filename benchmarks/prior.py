@@ -24,30 +24,29 @@ from statistics import geometric_mean
 
 import onnx
 
-from chameleon_tuner.compare.recording import (
+from chameleon_tuner.backends.tvm.backend import HANDLER
+from chameleon_tuner.backends.tvm.frontend.program import import_model
+from chameleon_tuner.backends.tvm.network import open_target, prepare
+from chameleon_tuner.backends.tvm.targets import vector_bits
+from chameleon_tuner.bench.compare.searching import Terms, searched
+from chameleon_tuner.bench.recording import (
     Recording,
     history_of,
     read_recordings,
     recording_of,
     write_recordings,
 )
-from chameleon_tuner.compare.searching import Terms, searched
-from chameleon_tuner.cost import prior
-from chameleon_tuner.cost.lessons import Lessons
-from chameleon_tuner.cost.shared import SharedRecords
-from chameleon_tuner.cost.target import TargetOptions
-from chameleon_tuner.machine import cpu_name, thread_environment, usable_cores
-from chameleon_tuner.measure.local import LocalMeasurer
-from chameleon_tuner.measure.pool import WorkerPool
-from chameleon_tuner.recipes import Recipe, resolve_recipe
-from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.task import Task, by_kernel
-from chameleon_tuner.tvm.frontend import import_model
-from chameleon_tuner.tvm.prepare import open_target, prepare
-from chameleon_tuner.tvm.targets import vector_bits
+from chameleon_tuner.measure.local.measurer import LocalMeasurer
+from chameleon_tuner.measure.local.pool import WorkerPool
+from chameleon_tuner.search.cost import prior
+from chameleon_tuner.search.cost.base import TargetOptions
+from chameleon_tuner.search.cost.shared import Lessons, SharedRecords
+from chameleon_tuner.search.recipes import Recipe, resolve_recipe
+from chameleon_tuner.space.task import Task, by_kernel
+from chameleon_tuner.system.clock import Stopwatch
+from chameleon_tuner.system.machine import cpu_name, thread_environment, usable_cores
 from chameleon_tuner.zoo.graph import Graph, Shape, Tensor
 
-HANDLER = "chameleon_tuner.tvm.worker:KernelWorker"
 AGAIN = ".again"
 
 Body = Callable[[Graph, Tensor], Tensor]
@@ -217,7 +216,7 @@ def _tasks(name: str, shape: Shape, body: Body) -> list[Task]:
         path = Path(folder) / f"{name}.onnx"
         onnx.save(model, path)
         program, target = import_model(path), open_target("auto", threads)
-        tasks = prepare(program, target, threads, separable=True, winograd=True).tasks
+        tasks = prepare(program, target, threads).tasks
     return max(by_kernel(tasks).values(), key=lambda mine: mine[0].flops)
 
 

@@ -19,15 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from chameleon_tuner.machine import usable_cores
+from chameleon_tuner.system.machine import usable_cores
 
 ROUNDS, ROUND_SECS = 7, 0.5
 
 TUNE = """
 import json, sys
-from chameleon_tuner.progress import Silent
-from chameleon_tuner.stopwatch import Stopwatch
-from chameleon_tuner.tuner import Options, run
+from chameleon_tuner.app.progress import Silent
+from chameleon_tuner.system.clock import Stopwatch
+from chameleon_tuner.app.options import Options
+from chameleon_tuner.app.tune import run
 from pathlib import Path
 clock = Stopwatch(from_process_start=True)
 sys.path.insert(0, sys.argv[3])
@@ -39,8 +40,8 @@ print(json.dumps(result.to_json()))
 TVM_SIDE = """
 import sys
 from pathlib import Path
-import chameleon_tuner.tvm
-from chameleon_tuner.tvm.deploy import Library
+import chameleon_tuner.backends.tvm
+from chameleon_tuner.backends.tvm.deploy.library import Library
 library = Library(Path(sys.argv[1]))
 inputs = library.random_inputs(0)
 library.time(inputs, 0.1)
@@ -71,7 +72,7 @@ def convolution() -> object:
     """A Relax module of one conv2d, NHWC, its weights inside."""
     from tvm import relax
 
-    import chameleon_tuner.tvm  # noqa: F401 - TVM without torch
+    import chameleon_tuner.backends.tvm  # noqa: F401 - TVM without torch
 
     rng = np.random.default_rng(0)
     weights = rng.standard_normal((3, 3, 64, 64), dtype=np.float32)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-from chameleon_tuner.machine import thread_environment, usable_cores
-from chameleon_tuner.profiling.limits import peak_gflops
+from chameleon_tuner.bench.profiling import peak_gflops
+from chameleon_tuner.system.machine import thread_environment, usable_cores
 
 
 def main() -> None:

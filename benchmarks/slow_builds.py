@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from chameleon_tuner.compare.runlog import RunLog, read_log
+from chameleon_tuner.ports.runlog import RunLog
+from kept import logs_of
 
 MULTIPLES = (2, 3, 4, 6)
 
@@ -23,8 +24,7 @@ MULTIPLES = (2, 3, 4, 6)
 def main() -> None:
     """See the module."""
     by_recipe: dict[str, list[RunLog]] = defaultdict(list)
-    for path in sorted((Path(sys.argv[1]) / "runs").glob("*.json")):
-        log = read_log(path)
+    for log in logs_of(Path(sys.argv[1])):
         if any(np.isfinite(trial.build_secs) for trial in log.trials):  # MetaSchedule does not say
             by_recipe[log.recipe].append(log)
     for recipe, logs in by_recipe.items():
