@@ -8,11 +8,13 @@ import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports i
 
 # isort: split
 
+import numpy as np
 import tvm
 from tvm import te, topi
 from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.measure.local.lock import MachineLock
 from chameleon_tuner.space.task import Task
 
@@ -29,6 +31,19 @@ def dense_task() -> Task:
     module = tvm.IRModule({"main": function})
     space = TracedSpace(module, Target(TARGET)).design
     return Task("dense", "dense", str(tvm.ir.save_json(module)), TARGET, space)
+
+
+@pytest.fixture
+def dense_legal(dense_task: Task) -> list[Configuration]:
+    """Three of the dense layer's configurations that compile in 0.07 s."""
+    rows = dense_task.space.sample(7, np.random.default_rng(0))
+    return dense_task.space.configurations(rows[[0, 5, 6]])
+
+
+@pytest.fixture
+def dense_twins() -> list[Configuration]:
+    """Two of the dense layer's configurations with other factors and the same loops."""
+    return [Configuration(2, (21, 10, 4, 0)), Configuration(2, (27, 45, 4, 0))]
 
 
 @pytest.fixture

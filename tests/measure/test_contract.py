@@ -207,19 +207,16 @@ class TestLocalMeasurerOfTVM(MeasurerContract):
         return dense_task
 
     @pytest.fixture
-    def legal(self, dense_task: Task) -> list[Configuration]:
-        """Three that compile in 0.07 s."""
-        rows = dense_task.space.sample(7, np.random.default_rng(0))
-        return dense_task.space.configurations(rows[[0, 5, 6]])
+    def legal(self, dense_legal: list[Configuration]) -> list[Configuration]:
+        return dense_legal
 
     @pytest.fixture
     def failing(self) -> list[Configuration]:
         return [Configuration(77, ()), Configuration(0, ())]
 
     @pytest.fixture
-    def twins(self) -> list[Configuration]:
-        """Other factors, the same loops."""
-        return [Configuration(2, (21, 10, 4, 0)), Configuration(2, (27, 45, 4, 0))]
+    def twins(self, dense_twins: list[Configuration]) -> list[Configuration]:
+        return dense_twins
 
     @pytest.fixture
     def others(self, dense_task: Task) -> list[Task]:

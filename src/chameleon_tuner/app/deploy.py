@@ -12,7 +12,7 @@ from chameleon_tuner.measure.local.lock import MachineLock
 from chameleon_tuner.measure.local.pool import WorkerPool
 from chameleon_tuner.measure.local.worker import WorkerLimits
 from chameleon_tuner.ports.backend import Project, Winner
-from chameleon_tuner.ports.handler import Comparison, Failed, HasModels
+from chameleon_tuner.ports.handler import TUNED, UNTUNED, Comparison, Failed, HasModels
 from chameleon_tuner.ports.judge import Finalist
 from chameleon_tuner.system.clock import Stopwatch
 
@@ -104,7 +104,7 @@ def _why_not(comparison: Comparison, winners: Sequence[Finalist]) -> str:
 
 
 def _faster(comparison: Comparison) -> bool:
-    return comparison.latency_secs["tuned"] < comparison.latency_secs["untuned"]
+    return comparison.latency_secs[TUNED] < comparison.latency_secs[UNTUNED]
 
 
 def _wrong(comparison: Comparison) -> bool:

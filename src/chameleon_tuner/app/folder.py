@@ -10,7 +10,7 @@ from typing import Any
 from chameleon_tuner.app.judge import Judgement
 from chameleon_tuner.core.errors import OutputError
 from chameleon_tuner.core.outcome import Status
-from chameleon_tuner.ports.handler import Comparison, Failed
+from chameleon_tuner.ports.handler import TUNED, UNTUNED, Comparison, Failed
 from chameleon_tuner.ports.judge import Finalist
 from chameleon_tuner.ports.records import FINAL, Environment, Records, StoredTiming, Workload
 from chameleon_tuner.records import RecordStore
@@ -59,10 +59,6 @@ def check_places(model: Any, folder: Path) -> None:
         require_file(model)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; give --out a folder")
-
-
-TUNED, UNTUNED = "tuned", "untuned"
-"""Contestants of a `Comparison`, and subjects of stored timings."""
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,10 @@ class Timed:
     message: str = ""
 
 
+TUNED, UNTUNED = "tuned", "untuned"
+"""Names of the contestants that every `Comparison` has."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """An interleaved comparison of whole models.

@@ -9,7 +9,7 @@ from typing import Any
 
 from chameleon_tuner.backends.tvm.deploy.library import Library
 from chameleon_tuner.backends.tvm.run.finals import difference
-from chameleon_tuner.ports.handler import Comparison
+from chameleon_tuner.ports.handler import TUNED, UNTUNED, Comparison
 from chameleon_tuner.system.clock import mean_secs
 
 ROUND_SECS = 0.2
@@ -26,8 +26,6 @@ _HOPELESS = 10.0
 
 _HOPELESS_SECS = 1.0
 """A first call that takes longer, and that multiple, is the only one: it is no hiccup."""
-
-TUNED, UNTUNED = "tuned", "untuned"
 
 _SEED = 7
 
