@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from chameleon_tuner.bench.versus.results import Duel, Timed, difference, interval, timed
+from chameleon_tuner.bench.versus.results import Duel, Timed, interval, timed
 from chameleon_tuner.system.files import strict_json
 
 
@@ -32,25 +32,6 @@ def test_figures_of_a_runtime() -> None:
     assert (other.median_ms, other.interval_ms, other.ratio) == (4.0, (4.0, 4.0), 0.5)
     mine = timed("chameleon", "0.1", ours, None, ours)
     assert (mine.median_ms, mine.error, mine.ratio) == (2.0, None, None)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "expected"),
-    [
-        ([[1.0, 2.0]], [[1.0, 4.0]], 0.5),
-        ([[1.0, 2.0]], [[1.0, 2.0]], 0.0),
-        ([[1.0], [8.0]], [[2.0], [10.0]], 0.5),
-        ([[1.0]], [[math.nan]], math.nan),
-        ([[math.inf]], [[1.0]], math.nan),
-        ([[-math.inf, math.nan, 1.0]], [[-math.inf, math.nan, 2.0]], 0.5),
-        ([[1.0]], [[[1.0]]], math.inf),
-        ([[1.0]], [[1.0], [2.0]], math.inf),
-        ([[True, False]], [[True, True]], 1.0),
-    ],
-)
-def test_differences(ours: list[object], theirs: list[object], expected: float) -> None:
-    arrays = [[np.array(array) for array in side] for side in (ours, theirs)]
-    assert difference(*arrays) == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize(

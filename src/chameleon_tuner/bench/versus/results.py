@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -29,9 +27,9 @@ class Timed:
         version: Version of its package.
         median_ms: Milliseconds per call, median over the rounds.
         interval_ms: 95% bootstrap interval of the median.
-        error: Largest difference between our outputs and those of the runtime, relative to its
-            largest output. It is nan if values differ that are not both finite, infinite if the
-            shapes differ, and None for our library.
+        error: Difference between our outputs and those of the runtime, see `core.agreement`. It is
+            nan if values differ that are not both finite, infinite if the shapes differ, and None
+            for our library.
         ratio: Our median divided by that of the runtime; None for our library.
     """
 
@@ -129,22 +127,3 @@ def interval(samples: Sequence[float]) -> tuple[float, float]:
         random_state=np.random.default_rng(_GENERATOR_SEED),  # called `rng` from SciPy 1.15 on
     ).confidence_interval
     return float(found.low), float(found.high)
-
-
-def difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
-    """Compute the error of a runtime from our outputs and its outputs, see `Timed`."""
-    if [np.shape(array) for array in ours] != [np.shape(array) for array in theirs]:
-        return math.inf
-    pairs = zip(ours, theirs, strict=True)
-    return float(np.max([_apart(mine, other) for mine, other in pairs], initial=0.0))
-
-
-def _apart(mine: Any, other: Any) -> float:
-    """Return the largest difference of two arrays, relative to the largest value of `other`."""
-    mine, other = np.asarray(mine, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    odd = ~(np.isfinite(mine) & np.isfinite(other))
-    if not np.array_equal(mine[odd], other[odd], equal_nan=True):
-        return math.nan
-    mine, other = mine[~odd], other[~odd]
-    scale = max(float(np.abs(other).max(initial=0.0)), 1e-30)
-    return float(np.abs(mine - other).max(initial=0.0)) / scale

@@ -23,7 +23,6 @@ from chameleon_tuner.backends.tvm.lower.kernel import (
     compile_deployed,
 )
 from chameleon_tuner.backends.tvm.run import finals as judging
-from chameleon_tuner.backends.tvm.run.finals import difference
 from chameleon_tuner.backends.tvm.run.handler import TVMHandler
 from chameleon_tuner.backends.tvm.run.workbench import WarmKernel
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
@@ -193,38 +192,6 @@ def test_a_final_is_over_once_it_is_judged(handler: TVMHandler) -> None:
         handler.finals.judge()
     with pytest.raises(LookupError, match="no final"):
         handler.finals.contend(1, 0.001)
-
-
-# -- outputs
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs", "expected"),
-    [
-        ([1.0, -4.0], [1.0, -4.0], 0.0),
-        ([1.0, -4.4], [1.0, -4.0], 0.1),
-        ([0.0, 0.0], [0.0, 0.0], 0.0),
-        ([1.0, 0.0], [0.0, 0.0], 1e30),
-        ([], [], 0.0),
-    ],
-)
-def test_difference_is_relative_to_the_largest_value(
-    mine: list[float], theirs: list[float], expected: float
-) -> None:
-    assert difference([np.array(mine)], [np.array(theirs)]) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_cannot_be_compared(value: float) -> None:
-    assert math.isnan(difference([np.array([value, 1.0])], [np.array([1.0, 1.0])]))
-    assert math.isnan(difference([np.array([value])], [np.array([value])]))
-
-
-def test_the_worst_output_counts() -> None:
-    right, wrong = np.array([10.0]), np.array([0.3])
-    assert difference([right, wrong, right], [right, right, right]) == pytest.approx(0.97)
-    with pytest.raises(ValueError, match="longer"):
-        difference([right], [right, right])
 
 
 def test_candidates_do_not_check_their_arguments(handler: TVMHandler) -> None:

@@ -28,6 +28,7 @@ from chameleon_tuner.backends.tvm.run.workbench import (
     reason_of,
 )
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.core.agreement import difference
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.ports.handler import Timed
 from chameleon_tuner.system.clock import mean_secs
@@ -211,22 +212,7 @@ class Finals:
     def _written(self, key: str, tensors: list[Any]) -> list[Any]:
         """Return all arguments but the weights: the outputs are among them."""
         weights = weights_of(self._bench.space(key).module["main"])
-        return [
-            np.asarray(tensor.numpy(), dtype=np.float64)
-            for number, tensor in enumerate(tensors)
-            if number not in weights
-        ]
-
-
-def difference(actual: list[Any], expected: list[Any]) -> float:
-    """Return the largest difference over outputs, relative to the largest expected magnitude."""
-    worst = 0.0
-    for mine, theirs in zip(actual, expected, strict=True):
-        if not np.isfinite(mine).all():
-            return float("nan")
-        scale = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)
-        worst = max(worst, float(np.abs(mine - theirs).max(initial=0.0)) / scale)
-    return worst
+        return [tensor.numpy() for number, tensor in enumerate(tensors) if number not in weights]
 
 
 def _original_inputs(space: TracedSpace, seed: int) -> list[Any]:
