@@ -20,6 +20,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Chameleon = Callable[..., "subprocess.CompletedProcess[str]"]
 
+DEPLOYING = """\
+import sys
+
+from chameleon_tuner.app import deploy
+from chameleon_tuner.cli import main
+
+deploy._faster = lambda comparison: True
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command for a run of few trials whose tuned model is deployed, also where it is slower."""
+
 
 @dataclass(frozen=True)
 class TunedRun:
@@ -41,10 +52,13 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def chameleon() -> Chameleon:
-    """Run the command in a process of its own."""
+    """Run the command in a process of its own; see `DEPLOYING`."""
 
-    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "chameleon_tuner", *map(str, arguments)]
+    def run(
+        *arguments: str | Path, deploying: bool = False, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        program = ["-c", DEPLOYING] if deploying else ["-m", "chameleon_tuner"]
+        command = [sys.executable, *program, *map(str, arguments)]
         given: dict[str, object] = {"capture_output": True, "text": True, "timeout": 300, **options}
         return subprocess.run(command, **given)  # type: ignore[call-overload]
 
@@ -57,7 +71,8 @@ def tuned_run(
 ) -> TunedRun:
     """A real run, shared by all tests: nobody writes into its folder."""
     folder = tmp_path_factory.mktemp("tuned") / "folder"
-    done = chameleon("tune", tiny_onnx, "--out", folder, "--trials", str(TRIALS))
+    command = ("tune", tiny_onnx, "--out", folder, "--trials", str(TRIALS))
+    done = chameleon(*command, deploying=True)
     assert done.returncode == 0, done.stderr
     return TunedRun(tiny_onnx, folder, done.stdout, done.stderr)
 

@@ -37,6 +37,10 @@ ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 NOT_RUN = {
     "contributing.md": ["compares two replays, which take some minutes each"],
+    "models.md": [
+        "needs a model of yours with an open dimension",
+        "needs a model and arrays of yours",
+    ],
     "tune.md": ["loads PyTorch; tests/backends/tvm/frontend/test_frontend.py imports such a model"],
 }
 """Why examples are not run, by page. Such an example has `<!-- not run: why -->` before it."""
@@ -521,7 +525,8 @@ def test_the_diagram_shows_the_layers() -> None:
     rows: dict[int, list[str]] = {}
     for y, name in boxes:
         rows.setdefault(int(y) // 50, []).append(name)
-    assert list(rows.values()) == layers_of("chameleon_tuner")
+    layers = ([name for name in layer if name in ROOMS] for layer in layers_of("chameleon_tuner"))
+    assert list(rows.values()) == list(layers)  # modules that are no rooms are not drawn
     assert sorted(name for row in rows.values() for name in row) == ROOMS
 
 

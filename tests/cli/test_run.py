@@ -141,7 +141,8 @@ def test_a_place_for_outputs_is_looked_for_first(tmp_path: Path, refused: Refuse
 def test_a_folder_without_a_library(tmp_path: Path, copy: Path, refused: Refused) -> None:
     assert "make one with `chameleon tune`" in refused("run", tmp_path / "nowhere")
     (copy / "model.so").unlink()
-    assert "model.so is missing or damaged; tune the model again" in refused("run", copy)
+    said = refused("run", copy)
+    assert "model.so is missing: copy the folder or tune the model again" in said
     (copy / "manifest.json").write_text("{")
     assert "holds no tuned library" in refused("run", copy)
 
@@ -163,7 +164,7 @@ def test_a_library_for_others(
 
 def test_damaged_weights(copy: Path, refused: Refused) -> None:
     (copy / "model.params").write_bytes(b"nothing")
-    assert "model.params is missing or damaged" in refused("run", copy)
+    assert "model.params is damaged (it has 7 bytes and should have " in refused("run", copy)
 
 
 def test_a_negative_seed(refused: Refused) -> None:

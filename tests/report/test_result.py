@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chameleon_tuner.report.result import Result, TaskResult
+from chameleon_tuner.report.result import PartResult, Result, TaskResult, VariantResult
 from chameleon_tuner.report.run import closing_lines, write_report
 
 
@@ -70,11 +70,87 @@ def test_nothing_is_claimed_that_was_not_measured(result: Result) -> None:
     assert "nan" in closing_lines(wrong)[1]
     assert closing_lines(replace(result, errors={}))[1].startswith("not verified")
     assert "onnxruntime" not in "".join(closing_lines(result))
-    slower = replace(result, latency_ms={"untuned": 1.0, "tuned": 1.25, "onnxruntime": 0.5})
-    assert closing_lines(slower)[0] == (
-        "net: 1.25 ms tuned, 1.00 ms untuned: 0.800x as fast, onnxruntime 0.500 ms"
-    )
+    alone = replace(result, latency_ms={"tuned": 9.12}, errors={}, verified=False)
+    assert closing_lines(alone)[:2] == [
+        "net: 9.12 ms tuned",
+        "not verified: there was nothing to compare its outputs with",
+    ]
+    assert (alone.baseline, alone.speedup) == ("tuned", 1.0)
     assert "untuned:" not in "".join(closing_lines(replace(result, tasks=[task("conv")]))[3:])
+
+
+def test_what_runs_the_model_today_is_what_it_is_compared_with(result: Result) -> None:
+    faster = replace(result, latency_ms={"tuned": 0.5, "onnxruntime": 0.75, "untuned": 90.0})
+    assert closing_lines(faster)[0] == "net: 0.500 ms tuned, 0.750 ms onnxruntime: 1.50x as fast"
+    assert (faster.baseline, faster.best_ms, faster.speedup) == ("onnxruntime", 0.5, 1.5)
+
+
+def test_a_tuned_model_that_is_not_deployed(result: Result) -> None:
+    slower = replace(
+        result,
+        latency_ms={"tuned": 1.25, "onnxruntime": 0.5},
+        errors={"onnxruntime": 1e-7},
+        deployed="onnxruntime",
+        reason="the whole tuned model is not faster than onnxruntime",
+    )
+    lines = closing_lines(slower)
+    assert lines[:2] == [
+        "net: 0.500 ms by onnxruntime, which is deployed, 1.25 ms tuned",
+        "the tuned model is not deployed: the whole tuned model is not faster than onnxruntime",
+    ]
+    assert not any("stay untuned" in line for line in lines)
+    assert (slower.baseline, slower.best_ms, slower.speedup) == ("onnxruntime", 0.5, 1.0)
+    broken = replace(slower, latency_ms={"onnxruntime": 0.5}, errors={}, reason="it crashed")
+    assert closing_lines(broken)[0] == "net: 0.500 ms by onnxruntime, which is deployed"
+
+
+def test_parts_in_onnxruntime_are_named_with_their_share(result: Result) -> None:
+    parts = [
+        PartResult("a", ["LSTM", "Squeeze"], 0.124, ["TVM has no such operator"]),
+        PartResult("b", ["Loop", "If", "If", "NonZero", "Scan"], 0.4, ["needs onnxruntime"]),
+    ]
+    mixed = replace(result, parts=parts, tasks=[task("conv")])
+    assert closing_lines(mixed)[4:8] == [
+        "40% of the time in onnxruntime: 2 If, 1 Loop, 1 NonZero and 1 more kind",
+        "  needs onnxruntime",
+        "12% of the time in onnxruntime: 1 LSTM, 1 Squeeze",
+        "  TVM has no such operator",
+    ]
+    write_report(mixed)
+    report = (result.folder / "report.md").read_text()
+    assert "\n## Parts in onnxruntime\n\n- 40% of the time in onnxruntime: 2 If" in report
+    write_report(result)
+    assert "Parts in onnxruntime" not in (result.folder / "report.md").read_text()
+    assert mixed.to_json()["parts"][0] == {
+        "name": "a",
+        "operators": ["LSTM", "Squeeze"],
+        "share": 0.124,
+        "reasons": ["TVM has no such operator"],
+    }
+
+
+def test_every_variant_of_shapes_has_a_line(result: Result) -> None:
+    variants = [
+        VariantResult("x=1,3", {"tuned": 1.0, "onnxruntime": 2.0}, "tuned", "", True, {}, []),
+        VariantResult("x=2,3", {"onnxruntime": 3.0}, "onnxruntime", "it is slow", True, {}, []),
+    ]
+    several = replace(result, variants=variants, tasks=[task("conv")])
+    lines = [
+        "x=1,3: 1.00 ms tuned, 2.00 ms onnxruntime; tuned is deployed",
+        "x=2,3: 3.00 ms onnxruntime; onnxruntime is deployed (it is slow)",
+    ]
+    assert closing_lines(several)[4:6] == lines
+    write_report(several)
+    report = (result.folder / "report.md").read_text()
+    assert all(f"- {line}\n" in report for line in lines)
+
+
+def test_who_takes_no_part_is_named_with_the_reason(result: Result) -> None:
+    absent = replace(result, absent={"onnxruntime": "it has no kernels for it"})
+    said = "without onnxruntime: it has no kernels for it"
+    assert closing_lines(absent)[4] == said
+    write_report(absent)
+    assert f"- {said}\n" in (result.folder / "report.md").read_text()
 
 
 def test_reasons_are_given_once_for_all_kernels_that_share_them(result: Result) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from chameleon_tuner.app.judge import Judgement
 from chameleon_tuner.core.errors import OutputError
 from chameleon_tuner.core.outcome import Status
-from chameleon_tuner.ports.handler import TUNED, UNTUNED, Comparison, Failed
+from chameleon_tuner.ports.handler import UNTUNED, Comparison, Failed
 from chameleon_tuner.ports.judge import Finalist
 from chameleon_tuner.ports.records import FINAL, Environment, Records, StoredTiming, Workload
 from chameleon_tuner.records import RecordStore
@@ -91,17 +91,10 @@ class RunRecords:
                 workload, module = Workload.of(finalist.task), _module(finalist, histories)
                 self.store.add_samples(workload, self.environment, module, FINAL, timed.samples)
 
-    def add_comparison(self, comparison: Comparison, *, tuned: bool) -> None:
-        """Record every timing of a comparison of whole models.
-
-        Args:
-            comparison: The comparison.
-            tuned: Whether the deployed library was the tuned one. Otherwise it was a copy of the
-                untuned one, and its timings count as that one's.
-        """
+    def add_comparison(self, comparison: Comparison) -> None:
+        """Record every timing of a comparison of whole models."""
         for name, samples in comparison.samples.items():
-            subject = UNTUNED if name == TUNED and not tuned else name
-            self._add(StoredTiming(None, subject, FINAL, tuple(samples)))
+            self._add(StoredTiming(None, name, FINAL, tuple(samples)))
 
     def _add(self, timing: StoredTiming) -> None:
         if timing.seconds:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+import zipfile
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from chameleon_tuner.app.calibration import Calibration, finish_secs
 from chameleon_tuner.core.errors import UsageError, hint
+from chameleon_tuner.core.shapes import GivenShapes, variants
 from chameleon_tuner.measure.local.worker import WorkerLimits
 from chameleon_tuner.search.recipes import Recipe, resolve_recipe
 from chameleon_tuner.search.schedule import Budget, parse_duration, trials_of
@@ -37,9 +43,12 @@ class Options:
         explorer: Name of an explorer in place of the recipe's.
         sampler: Name of a sampler in place of the recipe's.
         target: `auto`, `cuda` or any TVM target.
-        shapes: Static shapes of inputs with open dimensions, by name.
+        shapes: Static shapes of inputs with open dimensions, by name; several for one input are
+            variants, all of which are tuned.
         without: Names of algorithms that kernels may not be computed by; see
             `Backend.algorithms`.
+        inputs: Path of an `.npz` file with inputs by name, or the arrays: the model is verified and
+            timed on them, and they give open dimensions their sizes.
         worker_memory: Memory that a worker process may use, such as `6G`; by default an equal share
             of the machine's.
     """
@@ -52,8 +61,9 @@ class Options:
     explorer: str | None = None
     sampler: str | None = None
     target: str = "auto"
-    shapes: Mapping[str, Sequence[int]] | None = None
+    shapes: GivenShapes | None = None
     without: Collection[str] = ()
+    inputs: str | Path | Mapping[str, Any] | None = None
     worker_memory: str | None = None
 
     def check(self, algorithms: Collection[str]) -> Recipe:
@@ -76,6 +86,7 @@ class Options:
         if self.time_budget is not None:
             parse_duration(self.time_budget)
         self.worker_limits(1)
+        variants(self.shapes or {})
         for name in self.without:
             if name not in algorithms:
                 known = ", ".join(algorithms)
@@ -128,6 +139,27 @@ class Options:
     @property
     def _preset(self) -> str:
         return self.effort or ("full" if self.time_budget else "standard")
+
+
+def load_samples(inputs: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a user's inputs by name; none where there are none.
+
+    Raises:
+        UsageError: The file is missing, or is no archive of arrays.
+    """
+    if inputs is None:
+        return {}
+    if isinstance(inputs, Mapping):
+        return {name: np.asarray(array) for name, array in inputs.items()}
+    try:
+        with np.load(inputs, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise UsageError(f"--inputs {inputs}: no such file") from None
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
+        raise UsageError(
+            f"--inputs {inputs}: not an .npz file of arrays; write one with numpy.savez"
+        ) from None
 
 
 def parse_size(text: str) -> int:

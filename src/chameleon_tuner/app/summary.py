@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chameleon_tuner.app.deploy import Deployment
+from chameleon_tuner.app.deploy import Decision, Deployment
 from chameleon_tuner.app.judge import Verdict
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.ports.backend import Project
-from chameleon_tuner.report.result import Result, TaskResult
+from chameleon_tuner.ports.handler import TUNED
+from chameleon_tuner.report.result import PartResult, Result, TaskResult, VariantResult
 from chameleon_tuner.search.history import History
 from chameleon_tuner.space import Choice, DesignSpace, Tile
 from chameleon_tuner.space.task import Task, by_kernel
@@ -45,13 +46,14 @@ def summarize(
     Returns:
         The result; nothing is written yet.
     """
-    tuned = any(verdict.winner for verdict in deployment.verdicts.values())
-    names = project.kernel_names() if tuned else {}  # otherwise TVM named the kernels
+    tuned = any(decision.deployed == TUNED for decision in deployment.decisions)
+    names = project.kernel_names() if tuned else {}  # otherwise another named the kernels
     tasks = [
         _task_result(mine, histories, deployment.verdicts[key], names.get(key, []))
         for key, mine in by_kernel(project.tasks).items()
     ]
-    latency = {k: v * 1e3 for k, v in deployment.comparison.latency_secs.items()}
+    variants = [_variant(project, n, one) for n, one in enumerate(deployment.decisions)]
+    first = variants[0]
     return Result(
         model=name,
         target=dict(project.target) if project.tasks else {},
@@ -61,11 +63,33 @@ def summarize(
         versions=versions(),
         trials=_trials(histories),
         seconds={key: round(value, 3) for key, value in clock.seconds().items()},
-        latency_ms=latency,
-        verified=deployment.verified,
-        errors=dict(deployment.comparison.errors),
+        latency_ms=first.latency_ms,
+        verified=all(one.verified for one in variants),
+        errors=first.errors,
         tasks=tasks,
+        deployed=first.deployed,
+        reason=first.reason,
+        absent={**project.absent, **deployment.decisions[0].comparison.failed},
+        parts=first.parts,
+        variants=variants if len(variants) > 1 else (),
         folder=folder,
+    )
+
+
+def _variant(project: Project, number: int, decision: Decision) -> VariantResult:
+    comparison = decision.comparison
+    parts = project.parts(number) if decision.deployed == TUNED else {}
+    return VariantResult(
+        decision.shapes,
+        {name: secs * 1e3 for name, secs in comparison.latency_secs.items()},
+        decision.deployed,
+        decision.reason,
+        decision.verified,
+        dict(comparison.errors),
+        [
+            PartResult(name, operators, comparison.shares.get(name, 0.0), reasons)
+            for name, (operators, reasons) in parts.items()
+        ],
     )
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chameleon_tuner.app import calibration
-from chameleon_tuner.app.deploy import Deployment, deploy
+from chameleon_tuner.app.deploy import Deployer, Deployment
 from chameleon_tuner.app.folder import RunRecords, check_folder, check_places
 from chameleon_tuner.app.judge import Judgement, Verdict, judge_all
-from chameleon_tuner.app.options import Options
+from chameleon_tuner.app.options import Options, load_samples
 from chameleon_tuner.app.progress import Progress, Silent
+from chameleon_tuner.app.rehearsing import rehearse
 from chameleon_tuner.app.summary import summarize
 from chameleon_tuner.backends.tvm.backend import TVMBackend
 from chameleon_tuner.core.errors import NothingMeasuredError
+from chameleon_tuner.core.shapes import GivenShapes
+from chameleon_tuner.measure.local.designer import LocalDesigner
 from chameleon_tuner.measure.local.judge import LocalJudge
 from chameleon_tuner.measure.local.measurer import LocalMeasurer
 from chameleon_tuner.measure.local.pool import WorkerPool
 from chameleon_tuner.measure.remembering import Remembering
 from chameleon_tuner.ports.backend import Backend, ModelSource, Project
-from chameleon_tuner.ports.handler import Comparison, TuningHandler
+from chameleon_tuner.ports.handler import TuningHandler
 from chameleon_tuner.ports.measurer import TimingPolicy
 from chameleon_tuner.ports.records import RunInfo
 from chameleon_tuner.records import RecordStore
@@ -101,11 +105,25 @@ def prepare(run: Run, model: Any) -> Prepared:
     Raises:
         ChameleonError: The model, the target or the folder is at fault.
     """
-    source = run.backend.read(model, run.options.target, run.options.shapes)
+    options, samples = run.options, load_samples(run.options.inputs)
+    shapes = _shapes(model, samples, options.shapes or {})
+    rehearsal = run.backend.rehearsal(model, options.target, shapes)
+    if rehearsal is not None:
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            loading = executor.submit(run.backend.load)  # while a worker tries the import
+            rehearse(rehearsal, run.pool, options.worker_limits(usable_cores()))
+            loading.result()
+    source = run.backend.read(model, options.target, shapes, samples=samples, rehearsal=rehearsal)
     check_folder(run.out, source.digest)
-    project = run.backend.prepare(source, run.options.without)
+    project = run.backend.prepare(source, run.options.without, LocalDesigner(run.pool))
     make_folder(run.out)
     return Prepared(source, project, run.clock.total())
+
+
+def _shapes(model: Any, samples: Mapping[str, Any], given: GivenShapes) -> GivenShapes:
+    """Return the shapes that are given, and those of samples where a model may leave them open."""
+    of_samples = {name: array.shape for name, array in samples.items()}
+    return {**of_samples, **given} if isinstance(model, str | Path) else given
 
 
 def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
@@ -124,6 +142,8 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
         MeasurementError: No more measuring is possible.
     """
     project, shared = prepared.project, SharedRecords()
+    if not project.tasks:  # nothing to tune: what runs the model today will be deployed
+        return Searched({}, run.clock.total())
     searches = {
         task.key: task_search(task, run.recipe, run.options.seed, shared) for task in project.tasks
     }
@@ -189,11 +209,11 @@ def deploy_winners(
     Returns:
         What is deployed.
     """
-
-    def record(comparison: Comparison, tuned: bool) -> None:
-        records.add_comparison(comparison, tuned=tuned)
-
-    return deploy(prepared.project, verdicts, run.out, run.pool, run.clock, record)
+    limits = run.options.worker_limits(prepared.project.threads)
+    deployer = Deployer(
+        prepared.project, run.out, run.pool, run.clock, limits, records.add_comparison
+    )
+    return deployer.deploy(verdicts)
 
 
 @dataclass(frozen=True)
@@ -274,9 +294,10 @@ def run(
         with RecordStore.open(out / RECORDS) as store:
             run_id = store.begin(_info(this, prepared))
             records = RunRecords(store, run_id, prepared.project.environment)
-            searched = stages.search(this, prepared, records)
-            verdicts = stages.judge(this, prepared, searched.histories, records)
-            deployment = stages.deploy(this, prepared, verdicts, records)
+            searched, deployment = _tuned(this, prepared, records, stages)
+            if deployment.mended is not None:  # some operators are left to another runtime
+                prepared = replace(prepared, project=deployment.mended)
+                searched, deployment = _tuned(this, prepared, records, stages)
     project, name = prepared.project, prepared.source.name
     histories, seed = searched.histories, options.seed
     result = summarize(name, project, histories, deployment, out, recipe.name, seed, clock)
@@ -287,6 +308,15 @@ def run(
         calibration.observe(_kind(project), kernels, prepared.begun_secs, after_secs)
     progress.done(result)
     return result
+
+
+def _tuned(
+    run: Run, prepared: Prepared, records: RunRecords, stages: Stages
+) -> tuple[Searched, Deployment]:
+    """Search, judge and deploy; what was measured before is recalled."""
+    searched = stages.search(run, prepared, records)
+    verdicts = stages.judge(run, prepared, searched.histories, records)
+    return searched, stages.deploy(run, prepared, verdicts, records)
 
 
 def builds_together(cores: int) -> int:

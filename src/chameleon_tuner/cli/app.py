@@ -32,7 +32,7 @@ chameleon versus resnet18.onnx tuned/         beside onnxruntime and others
 chameleon profile tuned/                      where its time goes
 chameleon compare --suite resnet18 ...        tuners side by side
 
-Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 130 interrupted.
+Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 4 not verified, 130 interrupted.
 """
 
 

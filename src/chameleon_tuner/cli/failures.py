@@ -9,7 +9,7 @@ import click
 
 from chameleon_tuner.core.errors import ChameleonError, NothingMeasuredError
 
-BROKEN_PIPE, USAGE, NOTHING_MEASURED, INTERRUPTED = 1, 2, 3, 130
+BROKEN_PIPE, USAGE, NOTHING_MEASURED, UNVERIFIED, INTERRUPTED = 1, 2, 3, 4, 130
 """The exit codes of failures. That of a broken pipe is click's own."""
 
 _USERS_ERRNOS = {
@@ -24,6 +24,10 @@ _USERS_ERRNOS = {
 
 Any other OSError is a bug of this tool and is shown with its traceback.
 """
+
+
+class UnverifiedError(Exception):
+    """A finished run whose outputs nothing else has confirmed, with the message for the user."""
 
 
 class StoppedError(Exception):
@@ -47,6 +51,8 @@ def of(error: BaseException) -> Failure | None:
     """Return how a command ends with an error; None for an error that the user cannot solve."""
     if isinstance(error, StoppedError):
         return Failure(str(error), INTERRUPTED)
+    if isinstance(error, UnverifiedError):
+        return _failure(str(error), UNVERIFIED)
     # Before Python 3.12, an exception while a class is created is the cause of a RuntimeError.
     if isinstance(error, KeyboardInterrupt | click.Abort) or isinstance(
         error.__cause__, KeyboardInterrupt

@@ -29,7 +29,8 @@ shape_option = click.option(
     "shapes",
     multiple=True,
     metavar="NAME=N,N,...",
-    help="Shape of an input with open dimensions, such as input=1,3,224,224; may be repeated.",
+    help="Shape of an input with open dimensions, such as input=1,3,224,224; may be repeated, "
+    "also for one input, whose shapes are all tuned then.",
 )
 
 
@@ -51,23 +52,23 @@ def algorithm_options(command: Command) -> Command:
 _LEAST_ROUNDS = 3
 
 
-def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Parse texts such as `name=1,3,224,224` into shapes by name.
+def parse_shapes(texts: Sequence[str]) -> dict[str, list[tuple[int, ...]]]:
+    """Parse texts such as `name=1,3,224,224` into shapes by name, in the order of the texts.
+
+    A scalar has no extents: `name=`.
 
     Raises:
-        UsageError: If a text has another form, an extent is 0, or an input is named twice.
+        UsageError: If a text has another form, or an extent is 0.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, list[tuple[int, ...]]] = {}
     for text in texts:
         name, _, extents = text.rpartition("=")
-        if not name or not re.fullmatch(r"[0-9]+(,[0-9]+)*", extents):
+        if not name or not re.fullmatch(r"([0-9]+(,[0-9]+)*)?", extents):
             raise UsageError(f"--shape {text}: write it as input=1,3,224,224")
-        shape = tuple(int(extent) for extent in extents.split(","))
+        shape = tuple(int(extent) for extent in extents.split(",") if extent)
         if 0 in shape:
             raise UsageError(f"--shape {text}: every dimension is at least 1")
-        if name in shapes:
-            raise UsageError(f"--shape names {name!r} twice")
-        shapes[name] = shape
+        shapes.setdefault(name, []).append(shape)
     return shapes
 
 

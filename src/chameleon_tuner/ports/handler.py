@@ -13,7 +13,7 @@ from __future__ import annotations
 import abc
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from chameleon_tuner.core.configuration import Configuration, DeployedKernel
@@ -25,7 +25,11 @@ R = TypeVar("R", covariant=True)
 
 
 class RejectedError(Exception):
-    """A configuration that a postprocessor or a limit of the target refuses."""
+    """A configuration or kernel that a postprocessor or a limit of the target refuses."""
+
+
+_MOST_CHARACTERS = 300
+"""Length of a failure that is told on a line: some libraries print a whole graph."""
 
 
 class Failed(Exception):  # noqa: N818 - the failure of a candidate, not of the program
@@ -39,6 +43,11 @@ class Failed(Exception):  # noqa: N818 - the failure of a candidate, not of the 
     def __init__(self, status: Status, message: str, fatal: bool) -> None:
         super().__init__(message)
         self.status, self.fatal = status, fatal
+
+    @property
+    def told(self) -> str:
+        """The message on one line: that of a process that died has its last words."""
+        return " ".join(str(self).split())[:_MOST_CHARACTERS]
 
 
 class Request(abc.ABC, Generic[H, R]):
@@ -80,10 +89,10 @@ class Timed:
 
     Attributes:
         samples: Seconds of a call in each round; empty where the kernel failed.
-        error: Largest difference from the untuned kernel's output, relative to the output's
-            largest magnitude. NaN where an output is not finite or the run for it failed. None
-            where outputs were not compared: the kernel could not be timed, a faster kernel is
-            right, or only times are wanted.
+        error: Difference from the untuned kernel's output, see `core.agreement`. NaN where only one
+            of two values is finite, or the run for the output failed. None where outputs were not
+            compared: the kernel could not be timed, a faster kernel is right, or only times are
+            wanted.
         message: The cause of a failure; empty without one.
     """
 
@@ -92,24 +101,27 @@ class Timed:
     message: str = ""
 
 
-TUNED, UNTUNED = "tuned", "untuned"
-"""Names of the contestants that every `Comparison` has."""
+TUNED, UNTUNED, ONNXRUNTIME = "tuned", "untuned", "onnxruntime"
+"""Names of contestants: every `Comparison` has the tuned model and one of the others."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """An interleaved comparison of whole models.
+    """An interleaved comparison of whole models, each in a process of its own.
 
     Attributes:
-        samples: Seconds of a call in each round, by contestant: `tuned`, `untuned` (a single call
-            where it is hopelessly slow), and `onnxruntime` where it is installed and the model came
-            from ONNX.
-        errors: Largest difference of the tuned model's outputs from each other contestant's,
-            relative to the largest output.
+        samples: Seconds of a call in each round, by contestant: `tuned`, and what the tuned model
+            has to beat: `onnxruntime`, or `untuned` where onnxruntime does not run the model.
+        errors: Difference of the tuned model's outputs from each other contestant's, see
+            `core.agreement`.
+        failed: Why contestants took no part.
+        shares: Share of the tuned model's time that its parts in onnxruntime take, by name.
     """
 
     samples: Mapping[str, Sequence[float]]
     errors: Mapping[str, float]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def latency_secs(self) -> dict[str, float]:
@@ -131,6 +143,22 @@ class TaskHandler(Protocol):
             module: The backend's text of the kernel, as in `Task.module`.
             target: The target, as in `Task.target`.
             design: The design space as plain data, see `space.plain`; found anew without it.
+        """
+        ...
+
+    def derive_space(self, key: str, module: str, target: dict[str, Any]) -> Any:
+        """Learn a task whose design space is not known yet.
+
+        Args:
+            key: See `load_task`.
+            module: See `load_task`.
+            target: See `load_task`.
+
+        Returns:
+            The design space as plain data, see `space.plain`.
+
+        Raises:
+            RejectedError: The kernel has no design space.
         """
         ...
 
@@ -223,20 +251,29 @@ class NeutralHandler(Protocol):
 
 
 class ModelHandler(Protocol):
-    """Compares whole models."""
+    """Runs one whole model at a time, in a worker of its own."""
 
-    def compare(self, tuned: str, untuned: str, onnx: str | None, threads: int) -> Comparison:
-        """Compare the tuned library of a folder with the untuned one, and with onnxruntime.
+    def open(self, contestant: str, path: str, threads: int, inputs: Mapping[str, Any]) -> None:
+        """Load a model and keep its inputs.
 
         Args:
-            tuned: Path of the tuned library.
-            untuned: Path of the untuned library in the same folder.
-            onnx: Path of the ONNX model; None where there is none.
-            threads: Number of threads that onnxruntime may use.
-
-        Returns:
-            Latencies and differences of the outputs.
+            contestant: Name of the contestant, such as `tuned`; it says how the model is run.
+            path: Path of the model.
+            threads: Number of threads that it may use.
+            inputs: Arrays by name of the input.
         """
+        ...
+
+    def outputs(self) -> list[Any]:
+        """Run the model once, and return its outputs in order."""
+        ...
+
+    def time(self, at_least_secs: float) -> float:
+        """Return the mean seconds of a call, of as many as fill the time, at least one."""
+        ...
+
+    def shares(self) -> Mapping[str, float]:
+        """Return the share of the time that each part in another runtime takes, by its name."""
         ...
 
 
@@ -309,6 +346,20 @@ class LoadTask(Request[HasTasks, None]):
     def answered_by(self, handler: HasTasks) -> None:
         """See `Request.answered_by`."""
         handler.tasks.load_task(self.key, self.module, self.target, self.design)
+
+
+@dataclass(frozen=True)
+class DeriveSpace(Request[HasTasks, Any]):
+    """See `TaskHandler.derive_space`."""
+
+    key: str
+    module: str = field(repr=False)
+    target: dict[str, Any] = field(repr=False)
+    stage: ClassVar[str] = "derive_space"
+
+    def answered_by(self, handler: HasTasks) -> Any:
+        """See `Request.answered_by`."""
+        return handler.tasks.derive_space(self.key, self.module, self.target)
 
 
 @dataclass(frozen=True)
@@ -418,15 +469,53 @@ class TimeKernels(Request[HasNeutralTimer, "list[Timed]"]):
 
 
 @dataclass(frozen=True)
-class CompareModels(Request[HasModels, Comparison]):
-    """See `ModelHandler.compare`."""
+class OpenModel(Request[HasModels, None]):
+    """See `ModelHandler.open`."""
 
-    tuned: str
-    untuned: str
-    onnx: str | None
+    contestant: str
+    path: str
     threads: int
-    stage: ClassVar[str] = "compare"
+    inputs: Mapping[str, Any] = field(repr=False)
+    stage: ClassVar[str] = "open"
+    failure: ClassVar[Status] = Status.RUN_ERROR
 
-    def answered_by(self, handler: HasModels) -> Comparison:
+    def answered_by(self, handler: HasModels) -> None:
         """See `Request.answered_by`."""
-        return handler.models.compare(self.tuned, self.untuned, self.onnx, self.threads)
+        handler.models.open(self.contestant, self.path, self.threads, self.inputs)
+
+
+@dataclass(frozen=True)
+class ModelOutputs(Request[HasModels, "list[Any]"]):
+    """See `ModelHandler.outputs`."""
+
+    stage: ClassVar[str] = "outputs"
+    failure: ClassVar[Status] = Status.RUN_ERROR
+
+    def answered_by(self, handler: HasModels) -> list[Any]:
+        """See `Request.answered_by`."""
+        return handler.models.outputs()
+
+
+@dataclass(frozen=True)
+class TimeModel(Request[HasModels, float]):
+    """See `ModelHandler.time`."""
+
+    at_least_secs: float
+    stage: ClassVar[str] = "time"
+    failure: ClassVar[Status] = Status.RUN_ERROR
+
+    def answered_by(self, handler: HasModels) -> float:
+        """See `Request.answered_by`."""
+        return handler.models.time(self.at_least_secs)
+
+
+@dataclass(frozen=True)
+class PartShares(Request[HasModels, "Mapping[str, float]"]):
+    """See `ModelHandler.shares`."""
+
+    stage: ClassVar[str] = "shares"
+    failure: ClassVar[Status] = Status.RUN_ERROR
+
+    def answered_by(self, handler: HasModels) -> Mapping[str, float]:
+        """See `Request.answered_by`."""
+        return handler.models.shares()

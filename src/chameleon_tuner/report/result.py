@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,46 @@ class TaskResult:
 
 
 @dataclass(frozen=True)
+class PartResult:
+    """A part of the deployed model that runs in another runtime.
+
+    Attributes:
+        name: Name by which the compiled code calls it.
+        operators: Its operators, in order.
+        share: Share of the model's time that it takes.
+        reasons: Why its operators are not compiled.
+    """
+
+    name: str
+    operators: Sequence[str]
+    share: float
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """The result for one variant of the model's shapes; see `Result` for the attributes.
+
+    Attributes:
+        shapes: The shapes that were given.
+        latency_ms: Latencies by contestant.
+        deployed: What runs these shapes.
+        reason: Why the tuned model does not.
+        verified: Whether the outputs agree.
+        errors: Differences of the outputs by contestant.
+        parts: Parts in onnxruntime.
+    """
+
+    shapes: str
+    latency_ms: Mapping[str, float]
+    deployed: str
+    reason: str
+    verified: bool
+    errors: Mapping[str, float]
+    parts: Sequence[PartResult]
+
+
+@dataclass(frozen=True)
 class Result:
     """The result of a finished run; `summary.json` has the same attributes.
 
@@ -64,13 +104,19 @@ class Result:
         versions: Version of every package that affects the result.
         trials: Numbers of trials: attempted, measured, censored, and failed by status.
         seconds: Seconds by activity: total, explore, sample, fit, build, run, other.
-        latency_ms: Median milliseconds of interleaved runs of the untuned model, the tuned model,
-            and onnxruntime if it is installed; of a hopelessly slow untuned model, those of a
-            single run.
-        verified: Whether the outputs of the tuned model agree with those of all other models.
+        latency_ms: Median milliseconds of interleaved runs of the tuned model, and of what it had
+            to beat: onnxruntime, or the untuned model where onnxruntime does not run it; of a
+            hopelessly slow untuned model, those of a single run.
+        verified: Whether the outputs of what is deployed agree with those of all other models.
         errors: Largest difference between the outputs of the tuned model and those of each other
             model, relative to the largest output.
         tasks: Results of the network's tasks.
+        deployed: What is in the folder: `tuned`, or the one that the tuned model did not beat.
+        reason: Why the tuned model is not deployed; empty if it is.
+        absent: Why those that usually have to be beaten took no part, by name.
+        parts: Parts of the tuned model that run in onnxruntime.
+        variants: Results of all shapes, where several were given; the attributes above are those of
+            the first.
         folder: Folder of the output; not part of the file.
     """
 
@@ -87,6 +133,11 @@ class Result:
     errors: Mapping[str, float]
     tasks: Sequence[TaskResult]
     folder: Path
+    deployed: str = "tuned"
+    reason: str = ""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    parts: Sequence[PartResult] = ()
+    variants: Sequence[VariantResult] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `summary.json`."""
@@ -100,6 +151,17 @@ class Result:
         (self.folder / SUMMARY).write_text(text + "\n")
 
     @property
+    def baseline(self) -> str:
+        """Name of what runs the model today: the fastest that the tuned model had to beat."""
+        others = {name: ms for name, ms in self.latency_ms.items() if name != "tuned"}
+        return min(others, key=lambda name: others[name], default="tuned")
+
+    @property
+    def best_ms(self) -> float:
+        """Milliseconds of what is deployed."""
+        return self.latency_ms[self.deployed]
+
+    @property
     def speedup(self) -> float:
-        """The untuned latency divided by the tuned latency."""
-        return self.latency_ms["untuned"] / self.latency_ms["tuned"]
+        """The latency of what runs the model today, divided by that of what is deployed."""
+        return self.latency_ms[self.baseline] / self.best_ms

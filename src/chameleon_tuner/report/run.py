@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,6 @@ _DOING = {
     "fit": "fitting",
     "other": "all else",
 }
-_OURS = ("tuned", "untuned")
 _WHOSE = {"untuned": "the untuned model's"}
 _MOST_NAMES = 3
 """The most kernels that the summary names for one reason; `report.md` names all of them."""
@@ -47,6 +47,9 @@ def closing_lines(result: Result, recorded: int = 0) -> list[str]:
         verification(result),
         _trials_line(result.trials, recorded),
         f"{clock(result.seconds['total'])} in all: {time_line(result.seconds)}",
+        *variant_lines(result),
+        *(f"without {name}: {reason}" for name, reason in result.absent.items()),
+        *part_lines(result),
         *_untuned_lines(result),
         f"everything is in {result.folder}/, read {result.folder / REPORT}",
         f"next: chameleon run {shlex.quote(str(result.folder))} --bench",
@@ -55,18 +58,24 @@ def closing_lines(result: Result, recorded: int = 0) -> list[str]:
 
 def headline(result: Result) -> str:
     """Return the latencies in one line."""
-    latency = result.latency_ms
-    tuned, untuned = (latency.get(name, math.nan) for name in ("tuned", "untuned"))
-    others = [f", {name} {significant(ms)} ms" for name, ms in latency.items() if name not in _OURS]
+    latency, today = result.latency_ms, result.baseline
+    deployed = significant(result.best_ms)
+    if result.deployed != "tuned":
+        tuned = f", {significant(latency['tuned'])} ms tuned" if "tuned" in latency else ""
+        return f"{deployed} ms by {result.deployed}, which is deployed{tuned}"
+    if today == "tuned":
+        return f"{deployed} ms tuned"
     return (
-        f"{significant(tuned)} ms tuned, {significant(untuned)} ms untuned: "
-        f"{ratio(untuned, tuned)} as fast{''.join(others)}"
+        f"{deployed} ms tuned, {significant(latency[today])} ms {today}: "
+        f"{ratio(latency[today], result.best_ms)} as fast"
     )
 
 
 def verification(result: Result) -> str:
     """Return a line that says whether the outputs agree, and with the outputs of which models."""
     others = " and ".join(_WHOSE.get(name, f"{name}'s") for name in result.errors)
+    if result.deployed != "tuned":
+        return f"the tuned model is not deployed: {result.reason}"
     if not others:
         return "not verified: there was nothing to compare its outputs with"
     worst = max(result.errors.values(), key=lambda error: math.inf if error != error else error)
@@ -95,7 +104,29 @@ def time_line(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {percent(secs, seconds['total'])}" for name, secs in ordered)
 
 
+def variant_lines(result: Result) -> Iterator[str]:
+    """Yield a line for every variant of the shapes, where there are several."""
+    for variant in result.variants:
+        told = ", ".join(f"{significant(ms)} ms {name}" for name, ms in variant.latency_ms.items())
+        why = f" ({variant.reason})" if variant.reason else ""
+        yield f"{variant.shapes}: {told}; {variant.deployed} is deployed{why}"
+
+
+def part_lines(result: Result) -> Iterator[str]:
+    """Yield a line for every part that runs in onnxruntime, the largest share first."""
+    for part in sorted(result.parts, key=lambda part: -part.share):
+        counts = Counter(part.operators).most_common()
+        shown = ", ".join(f"{count} {name}" for name, count in counts[:_MOST_NAMES])
+        left = len(counts) - _MOST_NAMES
+        more = f" and {plural(left, 'more kind')}" if left > 0 else ""
+        yield f"{part.share:.0%} of the time in onnxruntime: {shown}{more}"
+        for reason in part.reasons[:_MOST_NAMES]:
+            yield f"  {reason}"
+
+
 def _untuned_lines(result: Result) -> Iterator[str]:
+    if result.deployed != "tuned":
+        return
     by_reason: dict[str, list[str]] = {}
     for task in by_time(result):
         if task.configuration is None:
@@ -145,14 +176,24 @@ def _page(result: Result, usage: Sequence[str]) -> Iterator[str]:
     yield from (f"# {result.model}", "")
     yield from (f"**{headline(result)}**", "")
     yield f"- {verification(result)}"
+    yield from (f"- without {name}: {reason}" for name, reason in result.absent.items())
     yield f"- latencies are medians of interleaved runs on {plural(result.threads, 'thread')}"
+    yield from (f"- {line}" for line in variant_lines(result))
     yield ""
+    yield from _parts(result)
     yield from _tasks(result)
     yield from _untuned(result)
     yield from _trials(result)
     yield from _seconds(result)
     yield from _use(usage)
     yield from _origin(result)
+
+
+def _parts(result: Result) -> Iterator[str]:
+    if result.parts:
+        yield from ("## Parts in onnxruntime", "")
+        yield from (line if line.startswith(" ") else f"- {line}" for line in part_lines(result))
+        yield ""
 
 
 def _tasks(result: Result) -> Iterator[str]:

@@ -6,12 +6,14 @@ import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports i
 
 # isort: split
 
+from pathlib import Path
 from typing import Any
 
 import tvm
 from tvm import te, topi
 from tvm.ir import IRModule
 
+from chameleon_tuner.backends.tvm.frontend.program import import_model
 from chameleon_tuner.backends.tvm.run.handler import TVMHandler
 
 
@@ -152,3 +154,9 @@ def handler(kernels_json: dict[str, str]) -> TVMHandler:
         if name != "dense_float16":
             handler.tasks.load_task(name, module, {"kind": "llvm", "num-cores": 2})
     return handler
+
+
+@pytest.fixture(scope="session")
+def tiny_relax(tiny_onnx: Path) -> IRModule:
+    """The tiny network as a Relax module: onnxruntime does not run it."""
+    return import_model(str(tiny_onnx)).module

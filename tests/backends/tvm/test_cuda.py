@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 import chameleon_tuner
-from chameleon_tuner.backends.tvm.frontend.onnx import import_onnx
 from chameleon_tuner.backends.tvm.lower.graph import fuse, lay_out, untuned
 from chameleon_tuner.backends.tvm.lower.kernel import launchable
 from chameleon_tuner.backends.tvm.network import extract_tasks
 from chameleon_tuner.backends.tvm.targets import resolve_target
 from chameleon_tuner.ports.handler import RejectedError
-from chameleon_tuner.testing.made import tiny_network
 
 import tvm  # isort: skip
 
@@ -24,10 +22,10 @@ def target() -> tvm.target.Target:
     return resolve_target("cuda -arch=sm_90", threads=2)
 
 
-def test_candidates_and_untuned_kernels_build_without_a_gpu(target: tvm.target.Target) -> None:
-    tasks, spaces = extract_tasks(
-        fuse(lay_out(import_onnx(tiny_network(), {}), target), target), target
-    )
+def test_candidates_and_untuned_kernels_build_without_a_gpu(
+    target: tvm.target.Target, tiny_relax: tvm.ir.IRModule
+) -> None:
+    tasks, spaces = extract_tasks(fuse(lay_out(tiny_relax, target), target), target)
     matmul = next(task for task in tasks if "matmul" in task.name)
     space = spaces[matmul.key]
     rows = matmul.space.sample(8, np.random.default_rng(0))
@@ -43,8 +41,10 @@ def test_candidates_and_untuned_kernels_build_without_a_gpu(target: tvm.target.T
     tvm.compile(launchable(space.module, target), target=target)
 
 
-def test_a_whole_untuned_model_builds_without_a_gpu(target: tvm.target.Target) -> None:
-    compiled = untuned(import_onnx(tiny_network(), {}), target)
+def test_a_whole_untuned_model_builds_without_a_gpu(
+    target: tvm.target.Target, tiny_relax: tvm.ir.IRModule
+) -> None:
+    compiled = untuned(tiny_relax, target)
     assert compiled.weights
 
 

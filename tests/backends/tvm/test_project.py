@@ -41,11 +41,11 @@ def network() -> Network:
 @pytest.fixture
 def cuda_project(network: Network) -> TVMProject:
     """With spaces of a CPU, which the environment has nothing to do with: they take 15 s less."""
-    return TVMProject(replace(network, target=resolve_target("cuda -arch=sm_90", 2)))
+    return TVMProject([replace(network, target=resolve_target("cuda -arch=sm_90", 2))])
 
 
 def test_a_cpu_project_has_the_name_of_the_cpu(network: Network) -> None:
-    environment = TVMProject(network).environment
+    environment = TVMProject([network]).environment
     assert environment.device == cpu_name()
     assert json.loads(environment.target)["kind"] == "llvm"
 
@@ -81,6 +81,6 @@ def test_a_gpu_that_is_not_there_is_no_error(cuda_project: TVMProject) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not tvm.cuda(0).exist, reason="needs a CUDA device")
 def test_the_gpu_of_this_machine_is_named() -> None:
-    environment = TVMProject(prepared(open_target("cuda", 2))).environment
+    environment = TVMProject([prepared(open_target("cuda", 2))]).environment
     assert environment.device == tvm.cuda(0).device_name
     assert environment.device not in ("", "cuda", cpu_name())

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy_handler import KERNELS, Kernels
+from toy_handler import KERNELS, SPACE, Kernels
 
 from chameleon_tuner.backends.tvm.backend import HANDLER
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.ports.entry import HandlerEntry
 from chameleon_tuner.ports.handler import Handler
-from chameleon_tuner.space import Choice, DesignSpace, Sketch
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.testing.contracts.handler import (
     CandidateHandlerContract,
@@ -40,8 +39,7 @@ class TestToy(
 
     @pytest.fixture
     def task(self) -> Task:
-        space = DesignSpace((Sketch((Choice(tuple(range(100))),)),))
-        return Task("toy", "toy", "module", {}, space)
+        return Task("toy", "toy", "module", {}, SPACE)
 
     @pytest.fixture
     def legal(self) -> list[Configuration]:

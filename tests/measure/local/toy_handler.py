@@ -17,7 +17,8 @@ from chameleon_tuner.core.configuration import Configuration, DeployedKernel, Fo
 from chameleon_tuner.ports.entry import HandlerEntry
 from chameleon_tuner.ports.handler import RejectedError, Request, Scheduled, Timed
 from chameleon_tuner.ports.measurer import Timing, TimingPolicy
-from chameleon_tuner.space.plain import from_plain
+from chameleon_tuner.space import Choice, DesignSpace, Sketch
+from chameleon_tuner.space.plain import from_plain, to_plain
 
 # -- a handler of odd requests
 
@@ -152,8 +153,12 @@ def unborn() -> Toy:
 # -- a handler of candidates
 
 
+SPACE = DesignSpace((Sketch((Choice(tuple(range(100))),)),))
+"""The design space of all tasks."""
+
+
 class Tasks:
-    """Implements `ports.handler.TaskHandler`. A module that is "broken" cannot be loaded."""
+    """Implements `ports.handler.TaskHandler`; some modules cannot be loaded, or have no space."""
 
     def __init__(self) -> None:
         self._keys: set[str] = set()
@@ -164,6 +169,19 @@ class Tasks:
         if module == "broken":
             raise ValueError("no such module")
         self._keys.add(key)
+
+    def derive_space(self, key: str, module: str, target: dict[str, Any]) -> Any:
+        log("derive", key)
+        if module == "spaceless":
+            raise RejectedError("no space")
+        if module == "scarce":
+            raise MemoryError
+        if module == "deadly":
+            os._exit(7)
+        while module == "endless":
+            time.sleep(60)
+        self.load_task(key, module, target)
+        return to_plain(SPACE)
 
     def require(self, key: str) -> None:
         assert key in self._keys

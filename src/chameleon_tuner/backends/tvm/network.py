@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import tvm
 from tvm.ir import IRModule
@@ -22,9 +24,11 @@ from chameleon_tuner.backends.tvm.lower.kernel import (
 )
 from chameleon_tuner.backends.tvm.rewrites import registered
 from chameleon_tuner.backends.tvm.rewrites.base import Alternatives, joined, loaded
-from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.backends.tvm.space.traces import NoSpaceError, TracedSpace
 from chameleon_tuner.backends.tvm.targets import as_json, resolve_target, vector_bits
 from chameleon_tuner.core.errors import TargetError
+from chameleon_tuner.ports.backend import Designer
+from chameleon_tuner.ports.handler import DeriveSpace
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.system.machine import last_level_cache_bytes
 
@@ -87,7 +91,11 @@ def open_target(text: str, threads: int) -> Target:
 
 
 def prepare(
-    program: Program, target: Target, threads: int, without: Collection[str] = ()
+    program: Program,
+    target: Target,
+    threads: int,
+    without: Collection[str] = (),
+    designer: Designer | None = None,
 ) -> Network:
     """Lower a program and extract its tasks.
 
@@ -96,6 +104,7 @@ def prepare(
         target: The target that it is tuned for.
         threads: Number of threads that kernels are tuned with.
         without: Names of algorithms that are left out; see `rewrites.registered`.
+        designer: Derives the design spaces; without it this process does.
 
     Returns:
         The network.
@@ -109,19 +118,47 @@ def prepare(
     for rewrite in rewrites:
         if rewrite.merge is not None:
             merged = rewrite.merge(merged, target, threads)
+    extracted = partial(extract_tasks, target=target, alternatives=alternatives, designer=designer)
     try:
-        tasks, spaces = extract_tasks(merged, target, alternatives)
+        tasks, spaces = extracted(merged, every=merged is not lowered)
     except (ValueError, RuntimeError, IndexError):
-        if merged is lowered:
-            raise
         # What follows a convolution may be what no rule has seen: its parts have spaces.
         merged = lowered
-        tasks, spaces = extract_tasks(merged, target, alternatives)
+        tasks, spaces = extracted(merged)
     return Network(program, target, threads, merged, alternatives, tasks, spaces)
 
 
+@dataclass(frozen=True)
+class _Kernel:
+    """A kernel that may become a task.
+
+    Attributes:
+        key: Its structural hash.
+        module: The module with the kernel alone.
+        name: The compiler's name for it, or the label of an alternative.
+        weight: How often the network calls it.
+        computes: See `Task.computes`.
+    """
+
+    key: str
+    module: IRModule
+    name: str
+    weight: int = 0
+    computes: str = ""
+
+    @cached_property
+    def text(self) -> str:
+        """The module's JSON."""
+        return str(tvm.ir.save_json(self.module))
+
+
 def extract_tasks(
-    lowered: IRModule, target: Target, alternatives: Alternatives | None = None
+    lowered: IRModule,
+    target: Target,
+    alternatives: Alternatives | None = None,
+    designer: Designer | None = None,
+    *,
+    every: bool = False,
 ) -> tuple[list[Task], dict[str, TracedSpace]]:
     """Return a task for every distinct kernel of a lowered module, and the tasks' spaces.
 
@@ -131,69 +168,110 @@ def extract_tasks(
         lowered: The module.
         target: The target that it was lowered for.
         alternatives: Other functions for its kernels; each becomes a task beside the kernel's own.
+        designer: Derives the design spaces; without it this process does.
+        every: Whether every kernel has to have a space; otherwise one without it is no task.
 
     Returns:
         The tasks, and their spaces by the key of the task.
+
+    Raises:
+        NoSpaceError: A kernel that has to have a space has none.
     """
-    found: dict[str, tuple[str, IRModule, int]] = {}
+    kernels = _kernels(lowered, target)
+    others = _others(kernels, alternatives or {})
+    spaces = _spaces([*kernels.values(), *others], target, designer)
+    if every and (missing := [kernel.name for key, kernel in kernels.items() if key not in spaces]):
+        raise NoSpaceError(f"there is no design space for {missing[0]}")
+    tasks, bits = dict[str, Task](), vector_bits(target)
+    for name, kernel in _named(kernel for key, kernel in kernels.items() if key in spaces):
+        tasks[kernel.key] = _task(name, kernel, spaces[kernel.key], bits)
+    for other in others:
+        if other.computes in tasks and other.key in spaces and other.key not in tasks:
+            tasks[other.key] = _alternative(other, spaces[other.key], tasks[other.computes])
+    return list(tasks.values()), {key: spaces[key] for key in tasks}
+
+
+def _kernels(lowered: IRModule, target: Target) -> dict[str, _Kernel]:
+    """Return the distinct kernels of a lowered module by key."""
+    found: dict[str, _Kernel] = {}
     for extracted in meta_schedule.relax_integration.extract_tasks(lowered, target):
         module = extracted.dispatched[0]
         key = key_of(module)
-        name, _, weight = found.get(key, (str(extracted.task_name), module, 0))
-        found[key] = name, module, weight + int(extracted.weight)
-    spaces = {key: TracedSpace(module, target) for key, (_, module, _) in found.items()}
-    names = Counter[str]()
-    tasks = []
-    for key, (name, _, weight) in sorted(found.items(), key=lambda item: item[1][0]):
-        names[name] += 1
-        unique = name if names[name] == 1 else f"{name}_{names[name]}"
-        tasks.append(_task(unique, key, spaces[key], weight))
-    others = _alternatives(tasks, target, alternatives or {})
-    spaces |= {task.key: space for task, space in others}
-    return [*tasks, *(task for task, _ in others)], spaces
+        before = found.get(key, _Kernel(key, module, str(extracted.task_name)))
+        found[key] = replace(before, module=module, weight=before.weight + int(extracted.weight))
+    return found
 
 
-def _alternatives(
-    tasks: Sequence[Task], target: Target, alternatives: Alternatives
-) -> list[tuple[Task, TracedSpace]]:
-    """Return tasks of other algorithms; those that TVM has no space for are left out."""
-    kernels = {task.key: task for task in tasks}
-    found: dict[str, tuple[Task, TracedSpace]] = {}
-    for kernel_key, others in alternatives.items():
-        kernel = kernels.get(kernel_key)  # None where it was merged with others
-        for other in others if kernel else ():
+def _others(kernels: Collection[str], alternatives: Alternatives) -> list[_Kernel]:
+    """Return alternatives for kernels, which are given by key; others were merged."""
+    found = []
+    for computes in alternatives:
+        for other in alternatives[computes] if computes in kernels else ():
             if other.label.split()[0] not in registered():
                 raise ValueError(f"{other.label!r} does not begin with an algorithm's name")
             module = normalized(other.function)
-            key = key_of(module)
-            if kernel is None or key in found or key in kernels:
-                continue
-            try:
-                space = TracedSpace(module, target)
-            except (ValueError, RuntimeError):  # what follows the operator has another shape
-                continue
-            name = f"{kernel.name}.{other.label.replace(' ', '')}"
-            task = _task(name, key, space, kernel.weight)
-            task = replace(task, flops=kernel.flops, algorithm=other.label, computes=kernel.key)
-            found[key] = task, space
-    return list(found.values())
+            found.append(_Kernel(key_of(module), module, other.label, computes=computes))
+    return found
 
 
-def _task(name: str, key: str, space: TracedSpace, weight: int) -> Task:
-    module = space.module
+def _named(kernels: Iterable[_Kernel]) -> Iterator[tuple[str, _Kernel]]:
+    """Yield kernels in the order of their names, with these made unique."""
+    used = Counter[str]()
+    for kernel in sorted(kernels, key=lambda kernel: kernel.name):
+        used[kernel.name] += 1
+        number = used[kernel.name]
+        yield kernel.name if number == 1 else f"{kernel.name}_{number}", kernel
+
+
+def _spaces(
+    kernels: Iterable[_Kernel], target: Target, designer: Designer | None
+) -> dict[str, TracedSpace]:
+    """Return the spaces of the kernels that have one, by key."""
+    distinct = list({kernel.key: kernel for kernel in kernels}.values())
+    if designer is None:
+        return dict(_derived(distinct, target))
+    plain = dict(as_json(target))
+    designs = designer.designs(DeriveSpace(kernel.key, kernel.text, plain) for kernel in distinct)
+    return {
+        kernel.key: TracedSpace(kernel.module, target, design)
+        for kernel, design in zip(distinct, designs, strict=True)
+        if design is not None
+    }
+
+
+def _derived(kernels: Iterable[_Kernel], target: Target) -> Iterator[tuple[str, TracedSpace]]:
+    """Yield the spaces of the kernels that have one, derived in this process."""
+    for kernel in kernels:
+        with contextlib.suppress(NoSpaceError):
+            yield kernel.key, TracedSpace(kernel.module, target)
+
+
+def _task(name: str, kernel: _Kernel, space: TracedSpace, bits: int) -> Task:
     return Task(
         name=name,
-        key=key,
-        module=str(tvm.ir.save_json(module)),
+        key=kernel.key,
+        module=kernel.text,
         target=as_json(space.target),
         space=space.design,
-        weight=weight,
-        flops=_flops(module),
+        weight=kernel.weight,
+        flops=_flops(kernel.module),
         arguments=tuple(
             f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}"
-            for shape, dtype in argument_shapes(module, rewritten=False)
+            for shape, dtype in argument_shapes(kernel.module, rewritten=False)
         ),
-        vector_bits=vector_bits(space.target),
+        vector_bits=bits,
+    )
+
+
+def _alternative(other: _Kernel, space: TracedSpace, kernel: Task) -> Task:
+    """Return the task of an alternative for the kernel of another task."""
+    name = f"{kernel.name}.{other.name.replace(' ', '')}"
+    return replace(
+        _task(name, other, space, kernel.vector_bits),
+        weight=kernel.weight,
+        flops=kernel.flops,
+        algorithm=other.name,
+        computes=kernel.key,
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from chameleon_tuner.bench.versus.results import Broken, Duel, Missing, difference, timed
+from chameleon_tuner.bench.versus.results import Broken, Duel, Missing, timed
 from chameleon_tuner.bench.versus.runners import (
     Facts,
     OpenFolder,
@@ -21,6 +21,7 @@ from chameleon_tuner.bench.versus.runners import (
     TimeCalls,
 )
 from chameleon_tuner.bench.versus.runtimes import INSTALL, OURS, Runtime
+from chameleon_tuner.core.agreement import difference
 from chameleon_tuner.core.errors import LibraryError
 from chameleon_tuner.measure.local.lock import MachineLock
 from chameleon_tuner.measure.local.pool import WorkerPool
@@ -63,11 +64,13 @@ class DuelOptions:
         rounds: Number of rounds; every runtime has one turn per round.
         round_secs: Minimum seconds per turn, which has at least one call.
         seed: Seed of the random inputs.
+        inputs: Arrays by name of the input, in place of random ones.
     """
 
     rounds: int = 15
     round_secs: float = 0.3
     seed: int = 0
+    inputs: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class _Match:
     Args:
         processes: Exit stack that closes the processes at the end.
         folder: Output folder of `chameleon tune`.
-        seed: Seed of the random inputs.
+        options: The options of the comparison.
 
     Attributes:
         facts: Facts about our library.
@@ -114,14 +117,16 @@ class _Match:
         failed: Removed runtimes, with the reason.
     """
 
-    def __init__(self, processes: contextlib.ExitStack, folder: Path, seed: int) -> None:
+    def __init__(self, processes: contextlib.ExitStack, folder: Path, options: DuelOptions) -> None:
         self._processes, self._folder = processes, folder
         self._ours = self._start(OURS, usable_cores())
         self._seated: list[RuntimeProcess[RunsModel]] = [self._ours]
         self.errors: dict[str, float | None] = {OURS.name: None}
         self.failed: list[Broken] = []
         try:
-            self.facts: Facts = self._ours.ask(OpenFolder(str(folder), seed))
+            self.facts: Facts = self._ours.ask(OpenFolder(str(folder), options.seed))
+            if options.inputs is not None:
+                self.facts = replace(self.facts, inputs=options.inputs)
             self._expected = self._ours.ask(Outputs(self.facts.inputs))
         except Failed as failure:
             raise self._over(failure) from None
@@ -218,7 +223,7 @@ def duel(
     lock = MachineLock()
     with contextlib.ExitStack() as processes:
         with lock.building():
-            match = _Match(processes, folder, options.seed)
+            match = _Match(processes, folder, options)
             for runtime in runtimes:
                 if runtime.installed():
                     say(f"opening {runtime.name}")

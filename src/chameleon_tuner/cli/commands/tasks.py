@@ -13,6 +13,7 @@ from chameleon_tuner.cli.native import NativeMessages
 from chameleon_tuner.cli.options import parse_shapes, shape_option, target_option
 
 if TYPE_CHECKING:
+    from chameleon_tuner.core.shapes import GivenShapes
     from chameleon_tuner.space.task import Task
 
 
@@ -39,7 +40,7 @@ def tasks(model: str, target: str, shapes: Sequence[str], as_json: bool) -> None
         _print_table(found)
 
 
-def _extract(model: str, target: str, shapes: dict[str, tuple[int, ...]]) -> Sequence[Task]:
+def _extract(model: str, target: str, shapes: GivenShapes) -> Sequence[Task]:
     """Read a model and return its tasks, those of all algorithms."""
     from chameleon_tuner.backends.tvm.backend import TVMBackend
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from chameleon_tuner.cli.failures import StoppedError
+from chameleon_tuner.cli.failures import StoppedError, UnverifiedError
 from chameleon_tuner.cli.native import NativeMessages
 from chameleon_tuner.cli.options import (
     algorithm_options,
@@ -44,6 +44,9 @@ SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
 @click.option("--sampler", metavar="NAME", help=f"In place of the recipe's: {SAMPLERS}.")
 @target_option
 @shape_option
+@click.option(
+    "--inputs", metavar="X.npz", help="Arrays by input name, to verify and time on; random without."
+)
 @algorithm_options
 @click.option(
     "--worker-memory",
@@ -62,11 +65,16 @@ def tune(model: str, out: str, shapes: Sequence[str], quiet: bool, **chosen: Any
     given = {**chosen, "shapes": parse_shapes(shapes) or None}
     try:
         with NativeMessages() as messages:
-            lines = _tuned(model, Path(out), given, messages, quiet)
+            lines, verified = _tuned(model, Path(out), given, messages, quiet)
     except KeyboardInterrupt:
         raise StoppedError("interrupted before anything new was measured") from None
     if not quiet:
         click.echo("\n".join(_wrapped(lines)))
+    if not verified:
+        raise UnverifiedError(
+            "the outputs were not verified, because nothing else runs the model: compare them "
+            f"yourself before you use {out}"
+        )
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:
@@ -80,8 +88,8 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
 
 def _tuned(
     model: str, out: Path, given: Mapping[str, Any], messages: NativeMessages, quiet: bool
-) -> list[str]:
-    """Tune the model and return the lines of the closing summary."""
+) -> tuple[list[str], bool]:
+    """Tune the model; return the lines of the closing summary, and whether it is verified."""
     from chameleon_tuner.app.options import Options
     from chameleon_tuner.app.tune import by_name, run
     from chameleon_tuner.backends.tvm.backend import TVMBackend
@@ -99,4 +107,4 @@ def _tuned(
             result = run(model, out, options, attendant, clock)
         except KeyboardInterrupt:
             raise StoppedError(attendant.interruption()) from None
-    return closing_lines(result, attendant.recorded or 0)
+    return closing_lines(result, attendant.recorded or 0), result.verified

@@ -14,6 +14,7 @@ from chameleon_tuner.cli.options import check_rounds, check_seed, check_writable
 from chameleon_tuner.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from chameleon_tuner.bench.versus.duel import DuelOptions
     from chameleon_tuner.bench.versus.runners import Runner
 
 ROUNDS = 15
@@ -35,8 +36,11 @@ the two agree.
     metavar="LIST",
     help=f"Some of {', '.join(RUNTIMES)}; all without.",
 )
+@click.option("--inputs", metavar="X.npz", help="Arrays by input name; random ones without.")
 @click.option("--seed", default=0, metavar="N", help="Of the random inputs.")
-def versus(model: str, folder: str, rounds: int, runtimes: str, seed: int) -> None:
+def versus(
+    model: str, folder: str, rounds: int, runtimes: str, inputs: str | None, seed: int
+) -> None:
     """Time the tuned model in DIR beside other runtimes of MODEL.
 
     MODEL is the ONNX file that was tuned, DIR a folder from `chameleon tune`. Each runtime has a
@@ -47,7 +51,11 @@ def versus(model: str, folder: str, rounds: int, runtimes: str, seed: int) -> No
     check_rounds(rounds, "an interval")
     others = _others(runtimes)
     with NativeMessages() as messages:
-        lines = _compared(Path(model), Path(folder), others, rounds, seed, messages)
+        from chameleon_tuner.app.options import load_samples
+        from chameleon_tuner.bench.versus.duel import DuelOptions
+
+        options = DuelOptions(rounds=rounds, seed=seed, inputs=load_samples(inputs) or None)
+        lines = _compared(Path(model), Path(folder), others, options, inputs, messages)
     click.echo("\n".join(lines))
 
 
@@ -62,11 +70,11 @@ def _compared(
     model: Path,
     folder: Path,
     others: Sequence[Runtime[Runner]],
-    rounds: int,
-    seed: int,
+    options: DuelOptions,
+    inputs: str | None,
     messages: NativeMessages,
 ) -> list[str]:
-    from chameleon_tuner.bench.versus.duel import DuelOptions, duel
+    from chameleon_tuner.bench.versus.duel import duel
     from chameleon_tuner.report.versus import write_duel
 
     check_writable(folder, "compare")
@@ -74,12 +82,18 @@ def _compared(
     def say(text: str) -> None:
         click.echo(text, file=messages.terminal)
 
-    found = duel(model, folder, others, DuelOptions(rounds=rounds, seed=seed), say)
-    return write_duel(found, folder, command(model, folder, others, rounds, seed))
+    found = duel(model, folder, others, options, say)
+    line = command(model, folder, others, options.rounds, options.seed, inputs)
+    return write_duel(found, folder, line)
 
 
 def command(
-    model: Path, folder: Path, others: Sequence[Runtime[Runner]], rounds: int, seed: int
+    model: Path,
+    folder: Path,
+    others: Sequence[Runtime[Runner]],
+    rounds: int,
+    seed: int,
+    inputs: str | None = None,
 ) -> str:
     """Return the command line that repeats the comparison.
 
@@ -89,6 +103,7 @@ def command(
         others: The other runtimes.
         rounds: Number of rounds.
         seed: Seed of the random inputs.
+        inputs: Path of the arrays that were given.
 
     Returns:
         The command line.
@@ -99,6 +114,7 @@ def command(
         {
             "--runtimes": (names, ",".join(RUNTIMES)),
             "--rounds": (rounds, ROUNDS),
+            "--inputs": (inputs, None),
             "--seed": (seed, 0),
         },
     )

@@ -58,6 +58,7 @@ class WorkerPool(Generic[H]):
         limits: What each worker may use; by default an equal share of the machine's memory.
 
     Attributes:
+        size: Number of workers that are kept.
         workers: The workers that live; none of them is busy after `replenish`.
     """
 
@@ -70,7 +71,7 @@ class WorkerPool(Generic[H]):
     ) -> None:
         self._nursery = Nursery(handler, environment)
         self._limits = limits or WorkerLimits.of_machine(size)
-        self._size = size
+        self.size = size
         self.workers: list[Worker[H]] = []
 
     def __enter__(self) -> WorkerPool[H]:
@@ -101,16 +102,17 @@ class WorkerPool(Generic[H]):
         self._keep(Worker.fit)
         self._fill()
 
-    def renew(self, limits: WorkerLimits | None = None) -> None:
+    def renew(self, limits: WorkerLimits | None = None, size: int | None = None) -> None:
         """Replace all workers, so that nothing that was loaded or run before has an effect.
 
         Args:
             limits: What each worker may use from now on; as before without them.
+            size: Number of workers from now on; as before without it.
 
         Raises:
             MeasurementError: The nursery is gone.
         """
-        self._limits = limits or self._limits
+        self._limits, self.size = limits or self._limits, size or self.size
         self._keep(lambda worker: False)
         self._fill()
 
@@ -123,7 +125,7 @@ class WorkerPool(Generic[H]):
                 worker.close()
 
     def _fill(self) -> None:
-        while len(self.workers) < self._size:
+        while len(self.workers) < self.size:
             self.workers.append(Worker(self._nursery, self._limits))
 
     def call(self, worker: Worker[H], request: Request[H, R], timeout_secs: float) -> R:
@@ -170,11 +172,11 @@ class WorkerPool(Generic[H]):
                 while waiting and worker not in running.scripts:
                     number, begin = waiting.popleft()
                     running.begin(worker, number, begin(worker))
-            if more and len(waiting) < self._size:
+            if more and len(waiting) < self.size:
                 taken = list(itertools.islice(coming, 1))
                 waiting.extend(taken)
                 more = bool(taken)
-            running.wait(at_most_secs=0.0 if more and len(waiting) < self._size else math.inf)
+            running.wait(at_most_secs=0.0 if more and len(waiting) < self.size else math.inf)
         return running.in_order()
 
     def drive_each(self, scripts: Iterable[tuple[Worker[H], Script[H, T]]]) -> list[T]:

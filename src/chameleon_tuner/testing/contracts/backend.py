@@ -40,23 +40,27 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from chameleon_tuner.core.agreement import difference
 from chameleon_tuner.core.errors import ModelError, OutputError, TargetError
-from chameleon_tuner.ports.backend import Backend, Project, Winner
+from chameleon_tuner.ports.backend import Backend, Project, Rehearsal, Winner
 from chameleon_tuner.ports.entry import HandlerEntry
 from chameleon_tuner.ports.handler import (
-    Comparison,
+    TUNED,
     Compile,
     Contend,
     Forget,
     HasModels,
     JudgeFinal,
     LoadTask,
+    ModelOutputs,
+    OpenModel,
+    PartShares,
     Ready,
     RejectedError,
     Replay,
-    Request,
     Run,
     Scheduled,
+    TimeModel,
     TuningHandler,
 )
 from chameleon_tuner.ports.judge import Finalist
@@ -73,6 +77,9 @@ _DRAWN = 50
 """Number of configurations of a task that are drawn until one can be scheduled."""
 
 _POLICY = TimingPolicy(budget_secs=0.02, sample_secs=0.0005)
+
+_FIRST = 0
+"""Number of the variant of shapes that is built and run."""
 
 
 def describe(backend: Backend[Any], model: Any) -> dict[str, Any]:
@@ -97,44 +104,99 @@ def describe(backend: Backend[Any], model: Any) -> dict[str, Any]:
     }
 
 
-def answer(entry: HandlerEntry[HasModels], request: Request[HasModels, Comparison]) -> Comparison:
-    """Return the answer of a new handler; for another process."""
-    return request.answered_by(entry.load())
+def rehearsed(backend: Backend[Any], model: Any, target: str = "auto") -> Rehearsal | None:
+    """Return the rehearsal of a model's import, when it is over.
+
+    Args:
+        backend: The backend.
+        model: The model.
+        target: Name of the target.
+
+    Returns:
+        The rehearsal; None of a backend that has none.
+
+    Raises:
+        ModelError: The model cannot be imported.
+    """
+    rehearsal = backend.rehearsal(model, target, None)
+    while rehearsal is not None and (request := rehearsal.request()) is not None:
+        rehearsal.answered(sent(request).answered_by(None))
+    return rehearsal
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A contestant that ran.
+
+    Attributes:
+        outputs: Its outputs.
+        secs: Seconds of a call.
+        shares: Shares of its parts in another runtime.
+    """
+
+    outputs: Sequence[Array]
+    secs: float
+    shares: Mapping[str, float]
+
+
+def ran(entry: HandlerEntry[HasModels], opening: OpenModel) -> Ran:
+    """Return what a new handler makes of a contestant; for another process."""
+    handler = entry.load()
+    opening.answered_by(handler)
+    outputs, secs = ModelOutputs().answered_by(handler), TimeModel(0.001).answered_by(handler)
+    return Ran(outputs, secs, PartShares().answered_by(handler))
 
 
 @dataclass(frozen=True)
 class Built:
-    """Libraries of one project in a folder, and their comparison.
+    """What a project has in a folder, and how it runs.
 
     Attributes:
         folder: The folder.
-        comparison: The answer to the project's request, from a process of its own.
+        ran: The contestants, by name.
     """
 
     folder: Path
-    comparison: Comparison
+    ran: Mapping[str, Ran]
+
+    @property
+    def rivals(self) -> Mapping[str, Ran]:
+        """The contestants that the tuned model has to beat."""
+        return {name: mine for name, mine in self.ran.items() if name != TUNED}
+
+    @property
+    def errors(self) -> Mapping[str, float]:
+        """Differences of the tuned model's outputs from the others', by their names."""
+        mine = self.ran[TUNED].outputs
+        return {name: difference(mine, theirs.outputs) for name, theirs in self.rivals.items()}
 
 
-def compared(
+def all_ran(
     backend: Backend[Any], project: Project, folders: Mapping[str, Path]
 ) -> dict[str, Built]:
-    """Compare the libraries of several folders, all at once: the latencies mean nothing.
+    """Run the contestants of several folders, all at once: the latencies mean nothing.
 
     Args:
         backend: The backend.
-        project: The project whose libraries they are.
+        project: The project that built them.
         folders: The folders by name.
 
     Returns:
-        The folders with their comparisons, by the same names.
+        The folders with what ran, by the same names.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(folders), mp_context=context) as executor:
         asked = {
-            name: executor.submit(answer, backend.handler, project.comparison(folder))
+            name: {
+                contestant: executor.submit(ran, backend.handler, opening)
+                for contestant, opening in project.contestants(folder, _FIRST).items()
+            }
             for name, folder in folders.items()
         }
-        return {name: Built(folders[name], each.result()) for name, each in asked.items()}
+        return {
+            name: Built(folders[name], {each: future.result() for each, future in mine.items()})
+            for name, mine in asked.items()
+        }
 
 
 def sent(request: Any) -> Any:
@@ -166,6 +228,11 @@ def schedule(handler: TuningHandler, task: Task) -> Scheduled:
             continue
         return scheduled
     raise AssertionError(f"{task.name}: {_DRAWN} of {_DRAWN} candidates are refused")
+
+
+def rivals_of(project: Project, folder: Path) -> list[str]:
+    """Return the names of what the tuned model of a folder has to beat."""
+    return [name for name in project.contestants(folder, _FIRST) if name != TUNED]
 
 
 def files_of(folder: Path) -> Mapping[str, bytes]:
@@ -250,7 +317,7 @@ class BackendContract:
         finalists: Mapping[str, Finalist],
         tmp_path_factory: pytest.TempPathFactory,
     ) -> Mapping[str, Built]:
-        """Return libraries without winners (`plain`), with winners, and with `keep_untuned`.
+        """Return libraries without winners (`plain`), with winners, and with a rival kept.
 
         One winner is of a kernel's own task, and one of another algorithm.
         """
@@ -265,8 +332,10 @@ class BackendContract:
             folders[name].mkdir()
             project.build(mine, folders[name])
         shutil.copytree(folders["winners"], folders["kept"])
-        project.keep_untuned(folders["kept"])
-        return compared(backend, project, folders)
+        for variant in range(len(project.variants)):
+            rival = rivals_of(project, folders["kept"])[0]
+            project.keep(rival, folders["kept"], variant)
+        return all_ran(backend, project, folders)
 
     # -- reading
 
@@ -285,6 +354,21 @@ class BackendContract:
     ) -> None:
         with pytest.raises(ModelError):
             backend.read(broken_model)
+        with pytest.raises(ModelError):
+            backend.read(broken_model, rehearsal=rehearsed(backend, broken_model))
+
+    def test_a_rehearsed_model_is_the_same(
+        self, backend: Backend[Any], model: Any, project: Project
+    ) -> None:
+        source = backend.read(model, rehearsal=rehearsed(backend, model))
+        assert source.digest == backend.read(model).digest
+        assert [task.key for task in backend.prepare(source).tasks] == [
+            task.key for task in project.tasks
+        ]
+
+    def test_modules_are_imported_once(self, backend: Backend[Any]) -> None:
+        backend.load()
+        backend.load()
 
     def test_an_unknown_target_is_a_target_error(
         self, backend: Backend[Any], model: Any, unknown_target: str
@@ -330,6 +414,13 @@ class BackendContract:
             assert task.space.count > 0
             assert dict(task.target) == dict(project.target)
         assert list(project.tasks) == tasks
+
+    def test_what_it_is_tuned_for_is_named(self, project: Project) -> None:
+        assert project.variants
+        assert len(set(project.variants)) == len(project.variants)
+        for name, reason in project.absent.items():
+            assert name != TUNED
+            assert reason.strip()
 
     def test_another_algorithm_computes_a_kernel_of_the_model(self, project: Project) -> None:
         kernels = {task.key: task for task in project.tasks if not task.computes}
@@ -413,20 +504,41 @@ class BackendContract:
 
     # -- libraries
 
+    def test_the_tuned_model_has_rivals_that_get_the_same_inputs(
+        self, project: Project, tmp_path: Path
+    ) -> None:
+        contestants = project.contestants(tmp_path, _FIRST)
+        assert TUNED in contestants
+        assert rivals_of(project, tmp_path)
+        for name, opening in contestants.items():
+            assert opening.contestant == name
+            assert opening.threads == project.threads
+            assert Path(opening.path).is_relative_to(tmp_path)
+            assert list(opening.inputs) == list(contestants[TUNED].inputs)
+            for mine, same in zip(
+                opening.inputs.values(), contestants[TUNED].inputs.values(), strict=True
+            ):
+                np.testing.assert_array_equal(mine, same)
+
+    def test_parts_in_another_runtime_have_operators(self, project: Project) -> None:
+        for operators, reasons in project.parts(_FIRST).values():
+            assert operators
+            assert all(reasons)
+
     def test_libraries_are_right_with_winners_and_without(
-        self, libraries: Mapping[str, Built]
+        self, project: Project, libraries: Mapping[str, Built]
     ) -> None:
         for built in libraries.values():
-            found = built.comparison
-            assert {"tuned", "untuned"} <= set(found.samples)
-            assert set(found.errors) == set(found.samples) - {"tuned"}
-            assert all(0 < secs < math.inf for secs in found.latency_secs.values())
-            assert all(error <= TOLERANCE for error in found.errors.values())
+            assert all(error <= TOLERANCE for error in built.errors.values())
+            for contestant in built.ran.values():
+                assert 0 < contestant.secs < math.inf
+                assert set(contestant.shares) <= set(project.parts(_FIRST))
+                assert all(0 <= share <= 1 for share in contestant.shares.values())
 
-    def test_the_untuned_library_can_be_deployed(self, libraries: Mapping[str, Built]) -> None:
-        assert libraries["kept"].comparison.errors["untuned"] == 0.0  # the same code and inputs
+    def test_a_rival_can_be_deployed(self, libraries: Mapping[str, Built]) -> None:
+        assert next(iter(libraries["kept"].errors.values())) == 0.0  # the same code and inputs
 
-    def test_the_deployed_library_needs_no_untuned_one(
+    def test_the_deployed_library_needs_no_rivals(
         self,
         backend: Backend[Any],
         project: Project,
@@ -435,12 +547,14 @@ class BackendContract:
     ) -> None:
         for name in ("winners", "kept"):
             folder = shutil.copytree(libraries[name].folder, tmp_path / name)
-            both = files_of(folder)
-            project.drop_untuned(folder)
-            assert files_of(folder).items() < both.items()
+            before = files_of(folder)
+            project.drop_rivals(folder)
+            assert files_of(folder).items() <= before.items()
             assert all(np.isfinite(output).all() for output in self.run_deployed(folder))
+        folder = tmp_path / "winners"
+        for rival in rivals_of(project, folder):
             with pytest.raises(Exception, match=r"\S"):
-                answer(backend.handler, project.comparison(folder))
+                ran(backend.handler, project.contestants(folder, _FIRST)[rival])
 
     def test_a_folder_that_cannot_be_written_is_an_output_error(self, project: Project) -> None:
         with pytest.raises(OutputError):

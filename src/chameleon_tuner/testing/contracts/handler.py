@@ -38,6 +38,7 @@ from chameleon_tuner.ports.entry import HandlerEntry
 from chameleon_tuner.ports.handler import (
     Compile,
     Contend,
+    DeriveSpace,
     Forget,
     HasCandidates,
     HasFinals,
@@ -100,6 +101,11 @@ def failure(handler: H, request: Request[H, object]) -> Exception | None:
 def loading(task: Task) -> LoadTask:
     """Return the request that a handler learns a task by."""
     return LoadTask(task.key, task.module, dict(task.target), to_plain(task.space))
+
+
+def deriving(task: Task) -> DeriveSpace:
+    """Return the request that a handler learns a task by, whose design space is not known."""
+    return DeriveSpace(task.key, task.module, dict(task.target))
 
 
 def learned(handler: HasTasks, task: Task) -> None:
@@ -175,6 +181,14 @@ class TaskHandlerContract(HandlerFixtures):
         handler = entry.load()
         assert failure(handler, replace(loading(task), design=None)) is None
 
+    def test_a_design_space_is_derived_as_plain_data(
+        self, entry: HandlerEntry[HasTasks], task: Task
+    ) -> None:
+        handler = entry.load()
+        assert answer(handler, deriving(task)) == to_plain(task.space)
+        assert failure(handler, deriving(task)) is None
+        assert failure(handler, loading(task)) is None
+
     def test_tasks_may_be_learned_again_and_under_other_keys(
         self, handler: HasTasks, task: Task
     ) -> None:
@@ -233,7 +247,7 @@ class CandidateHandlerContract(HandlerFixtures):
         scheduled = [answer(handler, Replay(task.key, one)) for one in twins]
         assert len({one.structural_hash for one in scheduled}) == 1
 
-    @pytest.mark.parametrize("design", ["given", "found anew"])
+    @pytest.mark.parametrize("design", ["given", "found anew", "derived"])
     def test_every_handler_schedules_alike(
         self,
         handler: HasCandidates,
@@ -243,7 +257,8 @@ class CandidateHandlerContract(HandlerFixtures):
         design: str,
     ) -> None:
         other, request = entry.load(), loading(task)
-        answer(other, request if design == "given" else replace(request, design=None))
+        anew = {"found anew": replace(request, design=None), "derived": deriving(task)}
+        answer(other, anew.get(design, request))
         for configuration in legal:
             mine, theirs = (answer(h, Replay(task.key, configuration)) for h in (handler, other))
             assert theirs.configuration == mine.configuration

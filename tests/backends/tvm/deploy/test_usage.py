@@ -9,8 +9,9 @@ import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports i
 
 # isort: split
 
-from chameleon_tuner.backends.tvm.deploy.library import Manifest, usage
-from chameleon_tuner.backends.tvm.frontend.program import TensorSpec
+from chameleon_tuner.backends.tvm.deploy.manifest import Manifest
+from chameleon_tuner.backends.tvm.deploy.usage import usage
+from chameleon_tuner.backends.tvm.frontend.reading import TensorSpec
 
 INPUTS = TensorSpec("a b", (1, 4), "float32"), TensorSpec("mask\n", (), "int64")
 MANIFEST = Manifest("net", "digest", {"kind": "llvm"}, (), 2, INPUTS, ())

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
-from chameleon_tuner.backends.tvm.frontend.onnx import import_onnx
 from chameleon_tuner.backends.tvm.frontend.program import import_model
 from chameleon_tuner.backends.tvm.lower.graph import finish, fuse, lay_out
 from chameleon_tuner.backends.tvm.network import extract_tasks
@@ -22,8 +25,15 @@ def target() -> tvm.target.Target:
     return resolve_target("auto", 2)
 
 
+def imported(model: onnx.ModelProto) -> tvm.ir.IRModule:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        return import_model(path).module
+
+
 def lowered(seed: int, target: tvm.target.Target) -> tvm.ir.IRModule:
-    return fuse(lay_out(import_onnx(tiny_network(seed), {}), target), target)
+    return fuse(lay_out(imported(tiny_network(seed)), target), target)
 
 
 def outputs(module: tvm.ir.IRModule, target: tvm.target.Target, *inputs: np.ndarray) -> np.ndarray:
@@ -59,7 +69,7 @@ def test_a_prim_func(target: tvm.target.Target) -> None:
 
 
 def test_a_relax_module_is_itself(target: tvm.target.Target) -> None:
-    module = import_onnx(tiny_network(), {})
+    module = imported(tiny_network())
     first, second = import_model(module), import_model(module)
     assert first.digest == second.digest
     assert first.inputs
@@ -72,7 +82,7 @@ def test_what_cannot_be_tuned(thing: object) -> None:
 
 
 def test_convolutions_run_channels_last_and_the_ends_stay(target: tvm.target.Target) -> None:
-    module = import_onnx(tiny_network(), {})
+    module = imported(tiny_network())
     lowered = fuse(lay_out(module, target), target)
     before, after = (tuple(m["main"].params[0].ty.shape.values) for m in (module, lowered))
     assert before == after
@@ -96,13 +106,13 @@ def test_hard_activations_fuse_with_the_convolution(
     x = graph.conv(graph.input("input", (1, 4, 6, 6)), 8, kernel=3, padding=1)
     x = graph.node(op, (x,), x.shape, **attributes)
     model = graph.model(graph.conv(x, 8, kernel=3, padding=1))
-    tasks, _ = extract_tasks(fuse(lay_out(import_onnx(model, {}), target), target), target)
+    tasks, _ = extract_tasks(fuse(lay_out(imported(model), target), target), target)
     assert sum("conv2d" in task.name for task in tasks) == 2
     assert all("conv2d" in task.name or "transpose" in task.name for task in tasks)
     data = np.random.default_rng(0).standard_normal((1, 4, 6, 6)).astype("float32") * 4
     session = onnxruntime.InferenceSession(model.SerializeToString())
     (wanted,) = session.run(None, {"input": data})
-    found = outputs(import_onnx(model, {}), target, data)
+    found = outputs(imported(model), target, data)
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
@@ -111,7 +121,7 @@ def test_keys_do_not_depend_on_the_weights(target: tvm.target.Target) -> None:
         {
             task.key
             for task in extract_tasks(
-                fuse(lay_out(import_onnx(tiny_network(s), {}), target), target), target
+                fuse(lay_out(imported(tiny_network(s)), target), target), target
             )[0]
         }
         for s in (0, 1)

@@ -204,7 +204,7 @@ def test_a_library_of_alternatives_runs_and_their_schedules_are_exported(
         for key, mine in by_kernel(network.tasks).items()
         if len(mine) > 1
     }
-    build_libraries(network, winners, tmp_path)
+    build_libraries([network], winners, tmp_path)
     library = Library(tmp_path)
     (found,) = library(library.random_inputs(0)).values()
     assert np.isfinite(found).all()

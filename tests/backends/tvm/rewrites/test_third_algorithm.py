@@ -16,13 +16,13 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from onnxruntime import InferenceSession
 
 from chameleon_tuner.app.options import Options
 from chameleon_tuner.app.tune import by_name
 from chameleon_tuner.backends.tvm import rewrites
 from chameleon_tuner.backends.tvm.backend import TVMBackend
 from chameleon_tuner.backends.tvm.deploy.build import (
-    UNTUNED,
     apply_winners,
     build_libraries,
     kernel_names,
@@ -272,8 +272,8 @@ def test_a_final_finds_what_its_weights_are_not(
     assert judged.error > 0.1
 
 
-def test_a_library_of_it_computes_what_the_untuned_one_does(
-    network: Network, tmp_path: Path
+def test_a_library_of_it_computes_what_onnxruntime_does(
+    network: Network, model: Path, tmp_path: Path
 ) -> None:
     finalists = {
         kernel.key: Finalist(other, candidates(network, other, 1)[0])
@@ -284,10 +284,10 @@ def test_a_library_of_it_computes_what_the_untuned_one_does(
     assert sum(name.endswith(f"_{NAME}") for name in made) == 2
     assert made <= {name for names in kernel_names(network.lowered).values() for name in names}
     winners = {key: Winner(finalist, 1e-6) for key, finalist in finalists.items()}
-    build_libraries(network, winners, tmp_path)
-    tuned, untuned = Library(tmp_path), Library(tmp_path, UNTUNED)
+    build_libraries([network], winners, tmp_path)
+    tuned = Library(tmp_path)
     inputs = tuned.random_inputs(0)
-    [found], [wanted] = tuned(inputs).values(), untuned(inputs).values()
+    [found], [wanted] = tuned(inputs).values(), InferenceSession(str(model)).run(None, inputs)
     assert np.abs(wanted).max() > 0.1
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
 

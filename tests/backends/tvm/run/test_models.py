@@ -1,59 +1,51 @@
-"""The clock of a comparison of whole models; `app/test_deploy.py` has real ones."""
+"""Whole models in a worker, one at a time; `deploy/test_parts.py` has one with parts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
 import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
 
 # isort: split
 
-from chameleon_tuner.backends.tvm.run.models import TUNED, interleaved
-from chameleon_tuner.ports.handler import Comparison
+from chameleon_tuner.backends.tvm.deploy.build import UNTUNED as UNTUNED_FILE
+from chameleon_tuner.backends.tvm.deploy.build import build_libraries
+from chameleon_tuner.backends.tvm.frontend.program import import_model
+from chameleon_tuner.backends.tvm.network import open_target, prepare
+from chameleon_tuner.backends.tvm.rewrites import registered
+from chameleon_tuner.backends.tvm.run.models import Models
+from chameleon_tuner.core.agreement import difference
+from chameleon_tuner.core.errors import LibraryError
+from chameleon_tuner.ports.handler import ONNXRUNTIME, TUNED, UNTUNED
+from chameleon_tuner.system.files import LIBRARY
 
 
-def test_what_is_hopeless_or_slow_is_timed_in_fewer_rounds() -> None:
-    secs = {TUNED: 0.5, "untuned": 6.0, "onnxruntime": 0.1}
-    asked: list[str] = []
-
-    def timer(name: str) -> float:
-        asked.append(name)
-        return secs[name]
-
-    timers = {name: lambda name=name: timer(name) for name in secs}
-    samples = interleaved(timers, dict.fromkeys(secs, 1.0))
-    assert samples == {TUNED: [0.5] * 3, "untuned": [6.0], "onnxruntime": [0.1] * 5}
-    assert Comparison(samples, {}).latency_secs == secs
-    assert [asked.count(name) for name in secs] == [3, 1, 5]
-
-
-@pytest.mark.parametrize(
-    ("first_secs", "runs", "found"),
-    [
-        ({TUNED: 0.05, "untuned": 1.6}, 0, 1.6),
-        ({TUNED: 0.2, "untuned": 1.9}, 5, 0.1),  # not so slow
-        ({TUNED: 0.001, "untuned": 0.9}, 5, 0.1),  # it may have been a hiccup
-    ],
-)
-def test_who_was_hopeless_in_the_first_call_is_not_called_again(
-    first_secs: dict[str, float], runs: int, found: float
+def test_every_contestant_runs_on_the_same_inputs(
+    tiny_onnx: Path, tiny_relax: Any, tmp_path: Path
 ) -> None:
-    asked = []
-
-    def untuned() -> float:
-        asked.append("untuned")
-        return 0.1
-
-    timers = {TUNED: lambda: 0.02, "untuned": untuned, "onnxruntime": lambda: 0.03}
-    samples = interleaved(timers, {**first_secs, "onnxruntime": 9.0})
-    assert len(asked) == runs
-    assert samples == {
-        TUNED: [0.02] * 5,
-        "untuned": [found] * max(1, runs),
-        "onnxruntime": [0.03] * 5,
+    network = prepare(import_model(tiny_relax), open_target("auto", 2), 2, registered())
+    build_libraries([network], {}, tmp_path)
+    [spec] = network.program.inputs
+    x = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    contestants = {
+        TUNED: (tmp_path / LIBRARY, spec.name),
+        UNTUNED: (tmp_path / UNTUNED_FILE, spec.name),
+        ONNXRUNTIME: (tiny_onnx, "input"),
     }
-    assert Comparison(samples, {}).latency_secs == {
-        TUNED: 0.02,
-        "untuned": found,
-        "onnxruntime": 0.03,
-    }
+    models, outputs = Models(), []
+    for name, (path, given) in contestants.items():
+        models.open(name, str(path), 2, {given: x})
+        outputs.append(models.outputs())
+        assert 0 < models.time(0.001) < 10
+        assert models.shares() == {}
+    assert all(difference(mine, outputs[-1]) <= 1e-5 for mine in outputs)
+
+
+@pytest.mark.parametrize("name", [TUNED, UNTUNED, ONNXRUNTIME])
+def test_what_is_not_there_cannot_be_opened(name: str, tmp_path: Path) -> None:
+    with pytest.raises(LibraryError):
+        Models().open(name, str(tmp_path / LIBRARY), 2, {})

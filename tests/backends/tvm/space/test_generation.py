@@ -38,7 +38,7 @@ FLOATS = [
 
 def sketches(space: TracedSpace) -> list[str]:
     """Their instructions, without decisions."""
-    return [str(Trace(trace.insts, {})) for trace in space._traces]
+    return [str(Trace(trace.insts, {})) for trace in space._generated.traces]
 
 
 @pytest.mark.parametrize("name", FLOATS)

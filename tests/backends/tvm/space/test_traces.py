@@ -15,19 +15,16 @@ import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports i
 
 # isort: split
 
+import tvm
+import tvm_ffi
 from tvm.ir import IRModule
 from tvm.s_tir import Schedule, meta_schedule
 from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.rewrites.base import traced_space
 from chameleon_tuner.backends.tvm.space import traces
-from chameleon_tuner.backends.tvm.space.traces import (
-    TracedSpace,
-    UnknownInstructionError,
-    load_module,
-)
+from chameleon_tuner.backends.tvm.space.traces import TracedSpace, load_module
 from chameleon_tuner.core.configuration import Configuration
-from chameleon_tuner.core.errors import ChameleonError
 from chameleon_tuner.ports.handler import RejectedError
 from chameleon_tuner.space import Choice, IntArray, Location, Tile
 from chameleon_tuner.space.plain import from_plain, to_plain
@@ -229,15 +226,6 @@ def test_without_decisions_there_is_one_candidate(spaces: Spaces, name: str) -> 
     assert space.replay(Configuration(0, ())).configuration == Configuration(0, ())
 
 
-def test_an_instruction_without_a_knob_is_a_typed_error(kernels: dict[str, IRModule]) -> None:
-    schedule = Schedule(kernels["dense"])
-    loop = schedule.get_loops(schedule.get_sblock("T_matmul_NT"))[0]
-    schedule.sample_partitioned_tile(loop, n=3, partition_pos=1, innerpart_factor=2)
-    with pytest.raises(UnknownInstructionError, match=r"SamplePartitionedTile.*another target"):
-        traces._sampling(schedule.trace)
-    assert issubclass(UnknownInstructionError, ChameleonError)
-
-
 # -- refusals
 
 
@@ -319,9 +307,45 @@ def test_a_space_that_is_known_is_not_found_again(
 ) -> None:
     """A worker is told it."""
     space = spaces("conv2d")
-    monkeypatch.delattr(TracedSpace, "_sketch")
+    monkeypatch.delattr(traces, "derive")
     told = traced_space(kernels_json["conv2d"], CPU, from_plain(to_plain(space.design)))
     for configuration in some(space, 3):
         assert told.replay(configuration).structural_hash == (
             space.replay(configuration).structural_hash
         )
+
+
+def test_where_the_space_is_known_nothing_is_generated_before_it_is_used(
+    spaces: Spaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main process schedules the winners of a network, and no other kernel."""
+    space = spaces("conv2d")
+    [configuration] = some(space, 1)
+    replayed = space.replay(configuration)
+    uses = [
+        lambda told: told.replay(configuration).structural_hash == replayed.structural_hash,
+        lambda told: told.configuration_of(replayed.schedule.trace) == replayed.configuration,
+    ]
+    with monkeypatch.context() as patched:
+        patched.delattr(traces, "_generator")
+        told = [TracedSpace(space.module, space.target, space.design) for _ in uses]
+    assert all(use(each) for use, each in zip(uses, told, strict=True))
+
+
+# -- modules as text
+
+
+def test_a_module_of_an_earlier_tvm_is_updated(
+    kernels: dict[str, IRModule], kernels_json: dict[str, str]
+) -> None:
+    text = kernels_json["dense"]
+    assert text.endswith(traces._WRITTEN_BY_THIS_TVM)
+    early = text.replace(tvm.__version__, "0.26.0").replace("s_tir.SBlock", "tirx.SBlock")
+    assert "tirx.SBlock" in early
+    for written in (text, early):
+        assert tvm_ffi.structural_equal(load_module(written), kernels["dense"])
+
+
+def test_what_is_no_module_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Expecting value"):
+        load_module("broken")

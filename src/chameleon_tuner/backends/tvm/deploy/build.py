@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,17 @@ from tvm.ir import IRModule
 from tvm.relax.expr_functor import PyExprMutator, mutator
 from tvm.s_tir import meta_schedule
 
-from chameleon_tuner.backends.tvm.deploy.library import Manifest, weights_path
+from chameleon_tuner.backends.tvm.deploy.manifest import (
+    ORIGINAL,
+    ORIGINAL_FILE,
+    Manifest,
+    library_of,
+    manifest_path,
+    spec_of,
+    weights_path,
+)
+from chameleon_tuner.backends.tvm.deploy.parts import PARTS
+from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile
 from chameleon_tuner.backends.tvm.lower.graph import (
     Compiled,
     finish,
@@ -28,53 +41,125 @@ from chameleon_tuner.backends.tvm.network import Network
 from chameleon_tuner.backends.tvm.rewrites import registered
 from chameleon_tuner.backends.tvm.rewrites.base import Alternatives, transforms_of
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
-from chameleon_tuner.core.errors import OutputError
+from chameleon_tuner.core.errors import LibraryError, OutputError
 from chameleon_tuner.ports.backend import Winner
 from chameleon_tuner.ports.judge import Finalist
-from chameleon_tuner.system.files import LIBRARY
+from chameleon_tuner.system.files import LIBRARY, write_whole
 
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
 """Files of MetaSchedule's JSON database."""
 
 UNTUNED = "untuned.so"
-"""The untuned library, which is in the folder until the tuned one was compared with it."""
+"""The untuned library, which is in the folder until the tuned one was compared with it: of a model
+that onnxruntime does not run."""
 
 _SPLIT = "_prepacked"
 """Suffix that `SplitLayoutRewritePreproc` gives a kernel whose weights are laid out anew."""
 
 
-def build_libraries(network: Network, winners: Mapping[str, Winner], folder: Path) -> None:
-    """Write the tuned library, its manifest, the untuned library and the winners' database.
+def build_libraries(
+    networks: Sequence[Network], winners: Mapping[str, Winner], folder: Path
+) -> None:
+    """Write the tuned libraries with their parts, what they have to beat, and the database.
+
+    They have to beat the user's ONNX file in onnxruntime; of other models, the untuned library.
 
     Args:
-        network: What was tuned.
+        networks: What was tuned, one for every variant of shapes.
         winners: What is deployed, by key of the kernel.
         folder: An existing folder.
 
     Raises:
         OutputError: The folder cannot be written.
     """
-    chosen = {key: winner.finalist for key, winner in winners.items()}
     # Two compilations at once: TVM and LLVM release Python's lock, and a target that is entered
     # is so for its thread alone.
     try:
         with ThreadPoolExecutor(max_workers=1) as executor:
-            reference = executor.submit(_export_untuned, network, folder)
-            tuned = finish(
-                apply_winners(network.lowered, network.alternatives, network.spaces, chosen),
-                network.target,
-            )
-            export(tuned, folder / LIBRARY)
+            reference = executor.submit(_write_reference, networks[0], folder)
+            _write_parts(networks, folder)
+            finished = [_finished(network, winners) for network in networks]
+            manifests = _manifests(networks, finished)
+            export(finished, manifests, folder)
             reference.result()
+        if networks[0].program.onnx is None:
+            Manifest.of(networks[0].program, networks[0].target, networks[0].threads).write(
+                folder, UNTUNED
+            )
     except BaseException:
-        drop_untuned(folder)
+        drop_rivals(folder)
         raise
-    Manifest.of(network.program, network.target, network.threads).write(folder)
-    export_database(folder, network.spaces, list(winners.values()))
+    for number, manifest in reversed(list(enumerate(manifests))):
+        manifest.write(folder, library_of(number))
+    spaces = {key: space for network in networks for key, space in network.spaces.items()}
+    export_database(folder, spaces, list(winners.values()))
 
 
-def _export_untuned(network: Network, folder: Path) -> None:
-    export(untuned(network.program.module, network.target), folder / UNTUNED)
+def _finished(network: Network, winners: Mapping[str, Winner]) -> Compiled:
+    chosen = {key: winner.finalist for key, winner in winners.items()}
+    scheduled = apply_winners(network.lowered, network.alternatives, network.spaces, chosen)
+    return finish(scheduled, network.target)
+
+
+def _manifests(networks: Sequence[Network], finished: Sequence[Compiled]) -> list[Manifest]:
+    """Return manifests in which equal weights have the same name."""
+    names: dict[bytes, str] = {}
+    files = tuple(library_of(number) for number in range(len(networks)))
+    made = []
+    for network, compiled in zip(networks, finished, strict=True):
+        manifest = Manifest.of(network.program, network.target, network.threads)
+        mine = tuple(
+            names.setdefault(_content(tensor, len(networks)), f"weight{len(names)}")
+            for tensor in compiled.weights
+        )
+        made.append(replace(manifest, weights=mine, variants=files))
+    return made
+
+
+def _content(tensor: Any, variants: int) -> bytes:
+    """Return what is the same for equal tensors; of a single variant all are different."""
+    if variants == 1:
+        return repr(id(tensor)).encode()
+    array = tensor.numpy()
+    about = f"{array.dtype} {array.shape}".encode()
+    return about + hashlib.sha256(array.tobytes()).digest()
+
+
+def _write_reference(network: Network, folder: Path) -> None:
+    program = network.program
+    if program.onnx is None:
+        export_one(untuned(program.module, network.target), folder / UNTUNED)
+    else:
+        write_original(program.onnx, folder)
+
+
+def write_original(file: OnnxFile, folder: Path) -> None:
+    """Copy a user's ONNX file, with its external data, to where onnxruntime finds it.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    try:
+        shutil.rmtree(folder / ORIGINAL, ignore_errors=True)
+        for location, source in file.external.items():
+            place = folder / ORIGINAL / location
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, place)
+        (folder / ORIGINAL).mkdir(exist_ok=True)
+        write_whole(folder / ORIGINAL_FILE, file.load().SerializeToString())
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror}") from None
+
+
+def _write_parts(networks: Sequence[Network], folder: Path) -> None:
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    try:
+        for network in networks:
+            for part in network.program.parts.values():
+                (folder / PARTS).mkdir(exist_ok=True)
+                write_whole(folder / spec_of(part).file, part.model.SerializeToString())
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror}") from None
 
 
 def kernel_names(lowered: IRModule) -> dict[str, list[str]]:
@@ -215,16 +300,47 @@ def keep_untuned(folder: Path) -> None:
     A process that has loaded the tuned one goes on with it. TVM never closes a library, and
     glibc knows it by its path: such a process must not load the new one from there.
     """
+    manifest = Manifest.read(folder, UNTUNED)
+    manifest_path(folder / LIBRARY).unlink(missing_ok=True)
     _copy(weights_path(folder / UNTUNED), weights_path(folder / LIBRARY))
     _copy(folder / UNTUNED, folder / LIBRARY)
+    manifest.write(folder)
     for name in (WORKLOADS, RECORDS):
         (folder / name).unlink(missing_ok=True)
 
 
-def drop_untuned(folder: Path) -> None:
-    """Remove the library that the tuned one was compared with."""
-    (folder / UNTUNED).unlink(missing_ok=True)
-    weights_path(folder / UNTUNED).unlink(missing_ok=True)
+def keep_original(folder: Path, variant: int) -> None:
+    """Let onnxruntime run the user's ONNX file in place of a tuned library.
+
+    Args:
+        folder: The folder, with the file in it.
+        variant: Number of the variant of shapes.
+    """
+    file = library_of(variant)
+    manifest = Manifest.read(folder, file)
+    manifest_path(folder / file).unlink(missing_ok=True)
+    if variant == 0:
+        for name in (WORKLOADS, RECORDS):
+            (folder / name).unlink(missing_ok=True)
+    replace(manifest, compiled=False, original=ORIGINAL_FILE, parts=()).write(folder, file)
+    (folder / file).unlink(missing_ok=True)
+
+
+def drop_rivals(folder: Path) -> None:
+    """Remove what the deployed libraries were compared with, and files that nothing needs now."""
+    untuned = folder / UNTUNED
+    for path in (manifest_path(untuned), untuned, weights_path(untuned)):
+        path.unlink(missing_ok=True)
+    try:
+        first = Manifest.read(folder)
+        manifests = [first, *(Manifest.read(folder, file) for file in first.variants[1:])]
+    except LibraryError:
+        manifests = []
+    if not any(manifest.original for manifest in manifests):
+        shutil.rmtree(folder / ORIGINAL, ignore_errors=True)
+    if not any(manifest.compiled for manifest in manifests):
+        weights_path(folder / LIBRARY).unlink(missing_ok=True)
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
 
 
 def _copy(source: Path, path: Path) -> None:
@@ -238,23 +354,58 @@ def _copy(source: Path, path: Path) -> None:
     part.replace(path)
 
 
-def export(compiled: Compiled, path: Path) -> None:
-    """Write a library and its weights; a reader never sees half of one.
+def export_one(compiled: Compiled, library: Path) -> None:
+    """Write a library of its own and its weights, and remove its manifest, see `export`."""
+    named = {f"weight{number}": tensor for number, tensor in enumerate(compiled.weights)}
+    with _told(library):
+        _export_code(compiled, library)
+        _export_weights(named, weights_path(library))
+
+
+def export(finished: Sequence[Compiled], manifests: Sequence[Manifest], folder: Path) -> None:
+    """Write libraries and their weights, and remove their manifests: they are not of these files.
+
+    A reader never sees half of a file, and nobody loads a library without a manifest.
+
+    Args:
+        finished: The code of every variant.
+        manifests: The manifests of every variant, which name its weights.
+        folder: An existing folder.
 
     Raises:
         OutputError: They cannot be written, or there is no linker.
     """
-    part, weights = path.with_suffix(".part.so"), path.with_suffix(".part")
-    named = {f"weight{number}": tensor for number, tensor in enumerate(compiled.weights)}
+    named: dict[str, Any] = {}
+    with _told(folder / LIBRARY):
+        for number, (compiled, manifest) in enumerate(zip(finished, manifests, strict=True)):
+            _export_code(compiled, folder / library_of(number))
+            named |= zip(manifest.weights or (), compiled.weights, strict=True)
+        _export_weights(named, weights_path(folder / LIBRARY))
+
+
+@contextlib.contextmanager
+def _told(library: Path) -> Iterator[None]:
+    """Turn what goes wrong while files are written into an error for people."""
     try:
-        compiled.executable.export_library(str(part))
-        tvm.runtime.save_param_dict_to_file(named, str(weights))
-        weights.replace(weights_path(path))
-        part.replace(path)
+        yield
     except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        weights.unlink(missing_ok=True)
+        for part in library.parent.glob("*.part*"):
+            part.unlink(missing_ok=True)
         reason = str(error).strip().splitlines()[-1][:200]
         raise OutputError(
-            f"cannot write {path} ({reason}); it needs disk space and a C++ linker (g++ or clang++)"
+            f"cannot write {library} ({reason}); it needs disk space and a C++ linker "
+            "(g++ or clang++)"
         ) from None
+
+
+def _export_code(compiled: Compiled, library: Path) -> None:
+    part = library.with_suffix(".part.so")
+    compiled.executable.export_library(str(part))
+    manifest_path(library).unlink(missing_ok=True)  # it is written again after the last file
+    part.replace(library)
+
+
+def _export_weights(named: Mapping[str, Any], path: Path) -> None:
+    part = path.with_suffix(".part")
+    tvm.runtime.save_param_dict_to_file(dict(named), str(part))
+    part.replace(path)

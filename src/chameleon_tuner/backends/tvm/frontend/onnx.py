@@ -1,168 +1,150 @@
-"""The import of ONNX models as Relax modules."""
+"""The import of ONNX graphs as Relax modules."""
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
 import onnx
 import tvm
+from onnx import external_data_helper, numpy_helper
 from tvm import relax
 from tvm.ir import IRModule
-from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
+from tvm.relax.frontend.onnx import onnx_frontend
 
+from chameleon_tuner.backends.tvm.frontend.converters import CONVERTERS
+from chameleon_tuner.backends.tvm.frontend.cutting import PART, Cut, Part, identity
+from chameleon_tuner.backends.tvm.frontend.reading import STANDARD, short
 from chameleon_tuner.backends.tvm.patches import onnx_converters
 from chameleon_tuner.core.errors import ModelError
-from chameleon_tuner.system.files import require_file
+
+CALLED = "chameleon.part."
+"""Prefix of the name by which a compiled model calls a part."""
 
 
-def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file.
+class NodeRefusedError(ModelError):
+    """TVM's importer refuses a node.
 
-    Raises:
-        ModelError: The file is missing, truncated, or not an ONNX model.
+    Attributes:
+        node: What the node is known by, see `cutting.identity`.
+        reason: Why.
     """
-    require_file(path)
-    try:
-        model = onnx.load(path)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
-        raise ModelError(
-            f"{path} is not an ONNX model, or truncated ({reason[:120]}); export it again"
-        ) from None
-    if not model.graph.node or not model.opset_import:
-        raise ModelError(f"{path} is not an ONNX model: it holds no operators; export it again")
-    return model
+
+    def __init__(self, node: onnx.NodeProto, reason: str) -> None:
+        named = f" ({node.name})" if node.name else ""
+        super().__init__(
+            f"TVM does not import {node.op_type}{named}: {reason}; replace it in the model"
+        )
+        self.node = identity(node)
+        self.reason = f"{node.op_type} is refused: {reason}"
 
 
-def import_onnx(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> IRModule:
-    """Convert an ONNX model to a Relax module whose `main` takes the inputs and holds the weights.
+def convertible() -> frozenset[str]:
+    """Return the ONNX operators that can be converted."""
+    return frozenset(CONVERTERS)
+
+
+def convert(graph: Cut) -> IRModule:
+    """Convert a cut graph to a Relax module whose `main` takes the inputs and holds the weights.
 
     Args:
-        model: The model, which is not changed.
-        shapes: Static shapes of inputs by name, for dimensions that the model leaves open.
+        graph: The graph, whose inputs have static shapes. Its parts become calls by name.
+
+    Returns:
+        The module.
 
     Raises:
-        ModelError: TVM does not import an operator, a dimension is open, or a shape does not fit.
+        NodeRefusedError: TVM does not take a node.
     """
-    fixed = dict(_input_shapes(model, shapes))
+    versions = [o.version for o in graph.model.opset_import if o.domain in STANDARD]
+    importer = _Importer(graph)
+    with warnings.catch_warnings(), onnx_converters(CONVERTERS):
+        warnings.simplefilter("ignore")  # the importer warns about its own internals
+        return importer.from_onnx(graph.model.graph, max(versions, default=1))
+
+
+class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]  # TVM has no types
+    """TVM's importer, which knows parts and says which node it refuses."""
+
+    def __init__(self, graph: Cut) -> None:
+        super().__init__({}, "float32")
+        self._parts, self._folder = graph.parts, str(graph.folder)
+
+    def _parse_array(self, tensor_proto: onnx.TensorProto) -> Any:
+        """Return a weight, which may be external data."""
+        if not external_data_helper.uses_external_data(tensor_proto):
+            return super()._parse_array(tensor_proto)
+        return tvm.runtime.tensor(numpy_helper.to_array(tensor_proto, base_dir=self._folder))
+
+    def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
+        """Refuse no graph as a whole: nodes are refused one by one."""
+
+    def _construct_nodes(self, graph: onnx.GraphProto) -> None:
+        for node in graph.node:
+            _told.get()(node)
+            try:
+                results = list(self._results(node))
+                if len(results) < sum(bool(name) for name in node.output):
+                    raise ValueError("it has fewer outputs than the node")
+            except Exception as error:
+                raise NodeRefusedError(node, _reason(error)) from None
+            self._nodes.update(zip(node.output, results, strict=False))
+
+    def _results(self, node: onnx.NodeProto) -> Iterator[Any]:
+        """Yield the outputs of a node."""
+        attributes = self._parse_attr(node.attribute)
+        inputs = onnx_frontend.onnx_input()
+        inputs += [self._nodes[name] if name else None for name in node.input]
+        if node.op_type == PART:
+            part = self._parts[attributes["part"].decode()]
+            result = self.bb.emit(_call(part, list(inputs)))
+        else:
+            attributes["tvm_custom"] = {"name": node.name, "num_outputs": len(node.output)}
+            result = self._convert_operator(node.op_type, inputs, attributes, self.opset)
+        if isinstance(result, relax.Tuple):
+            yield from result
+        elif isinstance(result.ty, relax.TupleType):
+            for number in range(len(result.ty.fields)):
+                yield self.bb.emit(relax.TupleGetItem(result, number))
+        else:
+            yield result
+
+
+_told: ContextVar[Callable[[onnx.NodeProto], None]] = ContextVar("told", default=lambda node: None)
+
+
+@contextmanager
+def telling(note: Callable[[onnx.NodeProto], None]) -> Iterator[None]:
+    """Call a function with every node before it is converted: it may end the process."""
+    token = _told.set(note)
     try:
-        with warnings.catch_warnings(), onnx_converters(_OURS):
-            warnings.simplefilter("ignore")  # the importer warns about its own internals
-            return from_onnx(model, shape_dict=fixed)
-    except tvm.error.OpNotImplemented as error:
-        names = str(error).rpartition(":")[2].strip()
-        raise ModelError(
-            f"TVM does not import these ONNX operators: {names}; replace them in the model, "
-            "or import it yourself and tune the Relax module"
-        ) from None
-    except Exception as error:
-        reason = str(error).strip().splitlines()[-1][:200]
-        raise ModelError(f"TVM cannot import the model: {reason}") from None
+        yield
+    finally:
+        _told.reset(token)
 
 
-def onnx_inputs(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the inputs that are not weights, in order."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [value.name for value in model.graph.input if value.name not in weights]
+def _reason(error: Exception) -> str:
+    """Return the last line of an error of TVM's: what comes before it are places in its code."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return short(lines[-1] if lines else type(error).__name__)
 
 
-def _input_shapes(
-    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
-) -> list[tuple[str, list[int]]]:
-    values = {value.name: value for value in model.graph.input}
-    names = onnx_inputs(model)
-    unknown = sorted(set(shapes) - set(names))
-    if unknown:
-        raise ModelError(f"--shape: the model has no input {unknown[0]!r}; it has {names}")
-    return [(name, _fixed_shape(values[name], shapes.get(name))) for name in names]
+def _call(part: Part, inputs: list[Any]) -> Any:
+    """Return the call of a part.
 
-
-def _fixed_shape(value: onnx.ValueInfoProto, given: Sequence[int] | None) -> list[int]:
-    dims = value.type.tensor_type.shape.dim
-    declared = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
-    labels = [dim.dim_param or "?" for dim in dims]
-    if given is None:
-        for position, (extent, label) in enumerate(zip(declared, labels, strict=True)):
-            if extent is None or extent <= 0:
-                example = ",".join(str(d) if d else "1" for d in declared)
-                raise ModelError(
-                    f"input {value.name!r}: dimension {position} ({label}) has no fixed size; "
-                    f"give one, for example --shape {value.name}={example}"
-                )
-        return [extent for extent in declared if extent is not None]
-    fits = len(given) == len(declared) and all(
-        extent in (None, 0, wanted) for extent, wanted in zip(declared, given, strict=True)
-    )
-    if not fits:
-        wanted = ",".join(map(str, given))
-        shown = ",".join(str(d) if d else n for d, n in zip(declared, labels, strict=True))
-        raise ModelError(f"--shape {value.name}={wanted} does not fit the model's ({shown})")
-    return list(given)
-
-
-class _Clip(onnx_frontend.Clip):  # type: ignore[misc]  # TVM has no types
-    """A converter of Clip to Relax's `maximum` and `minimum`, where the bounds are constant.
-
-    TVM's own converter makes two opaque kernels, whose layout cannot be changed and which do not
-    fuse: MobileNet-V2 was left with a transposing clip kernel beside each of 35 convolutions.
+    A part whose outputs have known shapes writes them to where the caller wants them; another one
+    returns new tensors.
     """
-
-    @classmethod
-    def _impl_v1(cls, bb: Any, inputs: Any, attr: Any, params: Any) -> Any:
-        return _clipped(bb, inputs[0], attr.get("min", -np.inf), attr.get("max", np.inf))
-
-    @classmethod
-    def _impl_v13(cls, bb: Any, inputs: Any, attr: Any, params: Any) -> Any:
-        low, high = _scalar(inputs[1]), _scalar(inputs[2])
-        if low is None or high is None:
-            return super()._impl_v13(bb, inputs, attr, params)
-        return _clipped(bb, inputs[0], low, high)
-
-
-def _scalar(bound: Any) -> float | None:
-    """Return the value of a constant float32 bound; None if it is not constant or is NaN."""
-    value: Any = getattr(bound, "value", None)
-    if not hasattr(value, "numpy"):
-        return None
-    array = value.numpy()
-    return float(array) if array.dtype == np.float32 and not np.isnan(array).any() else None
-
-
-def _clipped(bb: Any, data: Any, low: float, high: float) -> Any:
-    dtype = data.ty.dtype
-    if math.isfinite(low):
-        data = bb.normalize(relax.op.maximum(data, relax.const(low, dtype)))
-    if math.isfinite(high):
-        data = bb.normalize(relax.op.minimum(data, relax.const(high, dtype)))
-    return data
-
-
-class _HardSigmoid(onnx_frontend.HardSigmoid):  # type: ignore[misc]
-    """A converter of HardSigmoid without TVM's `clip`, which left transposes on both sides."""
-
-    @classmethod
-    def _impl_v1(cls, bb: Any, inputs: Any, attr: Any, params: Any) -> Any:
-        x = inputs[0]
-        return _ramp(bb, x, float(attr.get("alpha", 0.2)), float(attr.get("beta", 0.5)))
-
-
-class _HardSwish(onnx_frontend.HardSwish):  # type: ignore[misc]
-    """A converter of HardSwish without TVM's `clip`: x * HardSigmoid(x), alpha 1/6 and beta 1/2."""
-
-    @classmethod
-    def _impl_v14(cls, bb: Any, inputs: Any, attr: Any, params: Any) -> Any:
-        return relax.op.multiply(inputs[0], _ramp(bb, inputs[0], 1 / 6, 0.5))
-
-
-def _ramp(bb: Any, x: Any, slope: float, middle: float) -> Any:
-    dtype = x.ty.dtype
-    scaled = bb.normalize(relax.op.multiply(x, relax.const(slope, dtype)))
-    return _clipped(bb, bb.normalize(relax.op.add(scaled, relax.const(middle, dtype))), 0.0, 1.0)
-
-
-_OURS = {"Clip": _Clip, "HardSigmoid": _HardSigmoid, "HardSwish": _HardSwish}
+    name, types = f"{CALLED}{part.name}", [found for _, found in part.outputs]
+    if all(found.static for found in types):
+        wanted = [relax.TensorType(list(found.shape or ()), found.dtype) for found in types]
+        return relax.op.call_dps_packed(name, relax.Tuple(inputs), wanted)
+    fields = [
+        relax.TensorType(dtype=found.dtype, ndim=-1 if found.shape is None else len(found.shape))
+        for found in types
+    ]
+    returned = fields[0] if len(fields) == 1 else relax.TupleType(fields)
+    return relax.op.call_pure_packed(name, *inputs, ty_args=returned)

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import onnx
 import tvm
 from tvm import relax
 from tvm.ir import IRModule
 
-from chameleon_tuner.backends.tvm.frontend.onnx import import_onnx, onnx_inputs, read_onnx
+from chameleon_tuner.backends.tvm.frontend.cutting import Cut, Part, cut
+from chameleon_tuner.backends.tvm.frontend.files import is_exported, onnx_file
+from chameleon_tuner.backends.tvm.frontend.onnx import NodeRefusedError, convert, convertible
+from chameleon_tuner.backends.tvm.frontend.preparation import (
+    NoKernelError,
+    Shapes,
+    fixed,
+    simplified,
+    standardised,
+)
+from chameleon_tuner.backends.tvm.frontend.reading import (
+    OnnxFile,
+    TensorSpec,
+    border,
+    short,
+)
+from chameleon_tuner.backends.tvm.frontend.trial import Range, ranges_of
 from chameleon_tuner.core.errors import ModelError
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """The name, static shape and dtype of an input or output."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
+from chameleon_tuner.system.files import ScratchFolder
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,11 @@ class Program:
         module: Relax module whose `main` takes the inputs and returns the outputs.
         inputs: Parameters of `main`, with the names in the user's model.
         outputs: Results of `main`, with the names in the user's model.
-        onnx_path: Path of the ONNX file, for a comparison with onnxruntime; None for other models.
+        onnx: The ONNX file, which onnxruntime runs; None for other models.
+        refusal: Why onnxruntime does not run an ONNX file; empty if it does.
+        cut: The graph from which the module was converted; None for other models.
+        ranges: What integer inputs may be, by name, see `trial.ranges_of`.
+        shapes: Static shapes that were given, by name.
     """
 
     name: str
@@ -45,29 +57,56 @@ class Program:
     module: IRModule = field(repr=False)
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    onnx_path: Path | None = None
+    onnx: OnnxFile | None = field(default=None, repr=False)
+    cut: Cut | None = field(default=None, repr=False)
+    refusal: str = ""
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=dict)
+
+    @property
+    def open(self) -> bool:
+        """Whether the user's model takes other shapes, too."""
+        return self.onnx is not None and any(
+            extent is None for spec in border(self.onnx.inputs) for extent in spec.shape
+        )
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The parts that run in onnxruntime, by name."""
+        return self.cut.parts if self.cut else {}
 
 
-def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> Program:
+def import_model(
+    model: Any,
+    shapes: Shapes | None = None,
+    outside: Mapping[str, str] | None = None,
+    prepared: Ready | None = None,
+) -> Program:
     """Import a model of any supported kind.
 
     Args:
-        model: Path of an ONNX file, `torch.export.ExportedProgram`, Relax `IRModule`, or
-            TensorIR `PrimFunc` whose last argument is its output.
+        model: Path of an ONNX file, `OnnxFile`, `torch.export.ExportedProgram`, Relax `IRModule`,
+            or TensorIR `PrimFunc` whose last argument is its output.
         shapes: Static shapes of inputs with open dimensions, by name (ONNX only).
+        outside: Reasons of nodes that are known to run in onnxruntime, see `cutting.cut`.
+        prepared: The ONNX model made ready, if it was already.
+
+    Returns:
+        The program.
 
     Raises:
         ModelError: The model cannot be read or imported, or a dimension is open.
     """
-    if isinstance(model, str | Path):
-        return _from_onnx_file(Path(model), shapes or {})
+    file = onnx_file(model)
+    if file is not None:
+        return from_onnx(file, shapes or {}, outside or {}, prepared)
     if shapes:
         raise ModelError("shapes can be given for ONNX models only; export with static shapes")
     if isinstance(model, tvm.tirx.PrimFunc):
         return _from_relax(_call_of(model), "kernel")
     if isinstance(model, IRModule):
         return _from_relax(model, "model")
-    if "torch" in sys.modules and isinstance(model, sys.modules["torch"].export.ExportedProgram):
+    if is_exported(model):
         return _from_relax(_from_torch(model), "model")
     raise ModelError(
         f"cannot tune a {type(model).__name__}; give the path of an ONNX file, a "
@@ -75,21 +114,122 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
     )
 
 
-def _from_onnx_file(path: Path, shapes: Mapping[str, Sequence[int]]) -> Program:
-    model = read_onnx(path)
-    module = import_onnx(model, shapes)
-    weights = hashlib.sha256(path.read_bytes()).hexdigest()
-    shaped = repr(sorted((name, tuple(shape)) for name, shape in shapes.items()))
-    digest = hashlib.sha256((weights + shaped).encode()).hexdigest()
-    inputs, outputs = _signature(module)
+def from_onnx(
+    file: OnnxFile, shapes: Shapes, outside: Mapping[str, str], prepared: Ready | None = None
+) -> Program:
+    """Import an ONNX file; nodes that TVM refuses become parts for onnxruntime.
+
+    Args:
+        file: The file.
+        shapes: Static shapes of inputs with open dimensions, by name.
+        outside: Reasons of nodes that are known to run in onnxruntime.
+        prepared: The file made ready, if it was already.
+
+    Returns:
+        The program.
+
+    Raises:
+        ModelError: The model is refused by onnxruntime, or a dimension is open.
+    """
+    prepared = prepared or ready(file, shapes)
+    graph, module = converted(prepared, outside)
+    if prepared.refusal and graph.parts:
+        raise ModelError(prepared.refusal)
+    left_open = {spec.name for spec in border(file.inputs) if spec.static is None}
+    chosen = {name: tuple(shape) for name, shape in shapes.items() if name in left_open}
+    shaped = repr(sorted(chosen.items()))
     return Program(
-        name=path.stem,
-        digest=digest[:16],
+        name=file.path.stem,
+        digest=hashlib.sha256((file.digest + shaped).encode()).hexdigest()[:16],
         module=module,
-        inputs=_renamed(inputs, onnx_inputs(model)),
-        outputs=_renamed(outputs, [value.name for value in model.graph.output]),
-        onnx_path=path,
+        inputs=prepared.inputs,
+        outputs=tuple(border(graph.model.graph.output)),
+        onnx=None if prepared.refusal else file,
+        refusal=prepared.refusal,
+        cut=graph,
+        ranges=ranges_of(prepared.model),
+        shapes=shapes,
     )
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model that is ready to be converted.
+
+    Attributes:
+        model: The simplified model, whose large weights are external data.
+        folder: Folder of the external data.
+        inputs: Its inputs.
+        refusal: Why onnxruntime does not run it; empty if it does.
+        keeper: Keeps a temporary folder alive.
+    """
+
+    model: onnx.ModelProto = field(repr=False)
+    folder: Path
+    inputs: tuple[TensorSpec, ...]
+    refusal: str = ""
+    keeper: Any = field(default=None, repr=False, compare=False)
+
+
+def ready(file: OnnxFile, shapes: Shapes, scratch: Path | None = None) -> Ready:
+    """Check a model's border, and simplify it.
+
+    Args:
+        file: The model.
+        shapes: Static shapes of inputs with open dimensions, by name.
+        scratch: A folder for its weights; a temporary one without it.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: The model is refused by onnxruntime, or a dimension is open.
+    """
+    given = fixed(file, shapes)
+    weights = {tensor.name for tensor in given.graph.initializer}
+    inputs = tuple(border(value for value in given.graph.input if value.name not in weights))
+    border(given.graph.output)
+    keeper = ScratchFolder() if scratch is None else None
+    folder = keeper.path if keeper else Path(scratch or "")
+    try:
+        return Ready(_simplified(file, given, folder), folder, inputs, keeper=keeper)
+    except NoKernelError as refused:
+        model = standardised(fixed(file, shapes), file.path.parent)
+        return Ready(model, folder, inputs, str(refused), keeper)
+
+
+def _simplified(file: OnnxFile, given: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Return the model with static shapes, or with open ones where that contradicts the model."""
+    try:
+        return simplified(given, file.path.parent, folder)
+    except NoKernelError:
+        raise
+    except ModelError as first:
+        try:  # branches for other shapes are never run, but refused
+            return simplified(file.load(), file.path.parent, folder)
+        except ModelError:
+            raise first from None
+
+
+def converted(prepared: Ready, outside: Mapping[str, str]) -> tuple[Cut, IRModule]:
+    """Cut a model and convert it, with ever more nodes outside until TVM refuses none.
+
+    Args:
+        prepared: The model.
+        outside: Reasons of nodes that are known to run in onnxruntime.
+
+    Returns:
+        The cut graph and the module.
+    """
+    reasons, known = dict(outside), convertible()
+    while True:
+        graph = cut(prepared.model, reasons, known, prepared.folder)
+        try:
+            return graph, convert(graph)
+        except NodeRefusedError as refused:
+            if refused.node in reasons:
+                raise
+            reasons[refused.node] = refused.reason
 
 
 def _from_relax(module: IRModule, name: str) -> Program:
@@ -108,8 +248,7 @@ def _from_torch(program: Any) -> IRModule:
             warnings.simplefilter("ignore")  # the importer uses deprecated parts of PyTorch
             return from_exported_program(program, unwrap_unit_return_tuple=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[-1][:200]
-        raise ModelError(f"TVM cannot import the exported program: {reason}") from None
+        raise ModelError(f"TVM cannot import the exported program: {short(error)}") from None
 
 
 def _call_of(function: Any) -> IRModule:
@@ -145,9 +284,3 @@ def _spec(name: str, type_: Any) -> TensorSpec:
                 "export the model with static shapes"
             )
     return TensorSpec(name, tuple(int(extent) for extent in extents), str(type_.dtype))
-
-
-def _renamed(specs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name, spec.shape, spec.dtype) for spec, name in zip(specs, names, strict=True)
-    )

@@ -14,7 +14,7 @@ from tvm.relax import transform
 from tvm.s_tir import meta_schedule
 from tvm.target import Target
 
-from chameleon_tuner.backends.tvm.lower.constants import fold_layouts, take_out_weights
+from chameleon_tuner.backends.tvm.lower.constants import fold_constants, take_out_weights
 from chameleon_tuner.backends.tvm.lower.kernel import is_gpu, launchable, lean_lowering
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
 from chameleon_tuner.core.configuration import Configuration
@@ -62,6 +62,14 @@ def lay_out(module: IRModule, target: Target) -> IRModule:
     `main` keeps its signature: the module itself converts the layout of inputs and outputs.
     """
     layout = [] if is_gpu(target) else [transform.ConvertLayout(CPU_LAYOUTS)]
+    try:
+        return _decomposed(module, target, layout)
+    except (ValueError, RuntimeError, MemoryError):
+        # The layout of an operator cannot be inferred: the model keeps its own.
+        return _decomposed(module, target, [])
+
+
+def _decomposed(module: IRModule, target: Target, layout: Sequence[Any]) -> IRModule:
     passes = [
         transform.DecomposeOpsForInference(),
         transform.CanonicalizeBindings(),
@@ -69,7 +77,7 @@ def lay_out(module: IRModule, target: Target) -> IRModule:
         transform.CanonicalizeBindings(),
     ]
     with target, tvm.transform.PassContext(opt_level=3):
-        return fold_layouts(tvm.transform.Sequential(passes)(module))
+        return fold_constants(tvm.transform.Sequential(passes)(module))
 
 
 def fuse(
@@ -186,7 +194,7 @@ def finish(module: IRModule, target: Target) -> Compiled:
 def untuned(module: IRModule, target: Target) -> Compiled:
     """Compile a model as TVM does it without any tuning, by its `zero` pipeline."""
     with target, tvm.transform.PassContext(opt_level=3):
-        return _compiled(relax.get_pipeline("zero")(fold_layouts(module)), target)
+        return _compiled(relax.get_pipeline("zero")(fold_constants(module)), target)
 
 
 def _compiled(module: IRModule, target: Target) -> Compiled:

@@ -1,113 +1,88 @@
-"""The tuned model beside the untuned one and onnxruntime: outputs and latency, in one worker."""
+"""A whole model in a worker of its own: tuned, untuned, or as onnxruntime runs it today."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from chameleon_tuner.backends.tvm.deploy.library import Library
-from chameleon_tuner.backends.tvm.run.finals import difference
-from chameleon_tuner.ports.handler import TUNED, UNTUNED, Comparison
+from chameleon_tuner.backends.tvm.deploy.parts import open_session
+from chameleon_tuner.ports.handler import ONNXRUNTIME
 from chameleon_tuner.system.clock import mean_secs
 
-ROUND_SECS = 0.2
-"""Seconds that each contestant runs in a round."""
+_SHARE_SECS = 0.2
+"""Seconds of calls in which the shares of parts are measured."""
 
-_PAUSE_SECS = 0.05
-"""Seconds of rest before every turn. Without it, the contestant after onnxruntime took 1.2 times as
-long as the same library elsewhere in the round (a network of 1 ms on 2 cores), with it 0.96 to 1.14
-times; without onnxruntime 0.97 to 1.01."""
 
-_HOPELESS = 10.0
-"""A model that takes this multiple of the tuned one has a single round: an untuned ResNet-18 takes
-2 s a call."""
+class _Running(Protocol):
+    """A model that runs on its inputs."""
 
-_HOPELESS_SECS = 1.0
-"""A first call that takes longer, and that multiple, is the only one: it is no hiccup."""
+    def outputs(self) -> list[Any]:
+        """Return the outputs in order."""
+        ...
 
-_SEED = 7
+    def time(self, at_least_secs: float) -> float:
+        """Return the mean seconds of a call."""
+        ...
+
+    def shares(self) -> Mapping[str, float]:
+        """Return the share of the time by name of the part."""
+        ...
 
 
 class Models:
-    """Compares whole models; implements `ports.handler.ModelHandler`."""
+    """Runs one whole model at a time; implements `ports.handler.ModelHandler`."""
 
-    def compare(self, tuned: str, untuned: str, onnx: str | None, threads: int) -> Comparison:
-        """See `ModelHandler.compare`."""
-        library = _library(tuned)
-        inputs = library.random_inputs(_SEED)
-        reference = _library(untuned)
-        runs: dict[str, Callable[[], Sequence[Any]]] = {
-            TUNED: lambda: [*library(inputs).values()],
-            UNTUNED: lambda: [*reference(inputs).values()],
-        }
-        timers: dict[str, Callable[[], float]] = {
-            TUNED: lambda: library.time(inputs, ROUND_SECS),
-            UNTUNED: lambda: reference.time(inputs, ROUND_SECS),
-        }
-        session = None if onnx is None else _onnx_session(onnx, threads)
-        if session is not None:
-            runs["onnxruntime"] = lambda: session.run(None, inputs)
-            timers["onnxruntime"] = lambda: mean_secs(runs["onnxruntime"], ROUND_SECS)
-        outputs, first_secs = {}, {}
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            outputs[name] = list(run())
-            first_secs[name] = time.perf_counter() - begin
-        errors = {
-            name: difference(outputs[TUNED], theirs)
-            for name, theirs in outputs.items()
-            if name != TUNED
-        }
-        return Comparison(interleaved(timers, first_secs), errors)
+    def open(self, contestant: str, path: str, threads: int, inputs: Mapping[str, Any]) -> None:
+        """See `ModelHandler.open`."""
+        self._running: _Running
+        if contestant == ONNXRUNTIME:
+            self._running = _InOnnxruntime(path, threads, inputs)
+        else:
+            self._running = _Compiled(path, inputs)
+
+    def outputs(self) -> list[Any]:
+        """See `ModelHandler.outputs`."""
+        return self._running.outputs()
+
+    def time(self, at_least_secs: float) -> float:
+        """See `ModelHandler.time`."""
+        return self._running.time(at_least_secs)
+
+    def shares(self) -> Mapping[str, float]:
+        """See `ModelHandler.shares`."""
+        return self._running.shares()
 
 
-def _library(path: str) -> Library:
-    return Library(Path(path).parent, Path(path).name)
+class _Compiled:
+    """A library of a folder."""
+
+    def __init__(self, path: str, inputs: Mapping[str, Any]) -> None:
+        self._library = Library(Path(path).parent, Path(path).name)
+        self._inputs = inputs
+
+    def outputs(self) -> list[Any]:
+        return list(self._library(self._inputs).values())
+
+    def time(self, at_least_secs: float) -> float:
+        return self._library.time(self._inputs, at_least_secs)
+
+    def shares(self) -> Mapping[str, float]:
+        return self._library.shares(self._inputs, _SHARE_SECS)
 
 
-def interleaved(
-    timers: Mapping[str, Callable[[], float]], first_secs: Mapping[str, float]
-) -> dict[str, list[float]]:
-    """Return the seconds of a call by contestant, in five rounds, fewer for slow models.
+class _InOnnxruntime:
+    """An ONNX file, as its users run it."""
 
-    Args:
-        timers: Return the seconds of one call, by contestant; `TUNED` is one of them.
-        first_secs: Seconds of the first call, which is slow. It is all that a hopelessly slow
-            untuned model needs.
+    def __init__(self, path: str, threads: int, inputs: Mapping[str, Any]) -> None:
+        self._session, self._inputs = open_session(path, threads), dict(inputs)
 
-    Returns:
-        A sample a round.
-    """
-    hopeless_secs = max(_HOPELESS_SECS, _HOPELESS * first_secs[TUNED])
-    untimed = {UNTUNED} if first_secs.get(UNTUNED, 0.0) > hopeless_secs else set[str]()
-    samples: dict[str, list[float]] = {
-        name: [first_secs[name]] if name in untimed else [] for name in timers
-    }
-    for _ in range(5):
-        for name, timer in timers.items():
-            if len(samples[name]) < _turns(samples[name], samples[TUNED]):
-                time.sleep(_PAUSE_SECS)
-                samples[name].append(timer())
-    return samples
+    def outputs(self) -> list[Any]:
+        return list(self._session.run(None, self._inputs))
 
+    def time(self, at_least_secs: float) -> float:
+        return mean_secs(self.outputs, at_least_secs)
 
-def _turns(samples: Sequence[float], tuned: Sequence[float]) -> int:
-    """Return the number of rounds of a contestant: 3 where calls are slow, 1 where hopeless."""
-    if not samples:
-        return 5
-    if samples[0] > _HOPELESS * tuned[0]:
-        return 1
-    return 5 if samples[0] < 2 * ROUND_SECS else 3
-
-
-def _onnx_session(path: str, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        return None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    def shares(self) -> Mapping[str, float]:
+        return {}

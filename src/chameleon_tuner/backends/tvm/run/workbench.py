@@ -19,10 +19,10 @@ from chameleon_tuner.backends.tvm.lower.kernel import (
 )
 from chameleon_tuner.backends.tvm.rewrites.base import traced_space
 from chameleon_tuner.backends.tvm.run.arguments import Arguments
-from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.backends.tvm.space.traces import NoSpaceError, TracedSpace
 from chameleon_tuner.core.configuration import Configuration, ForeignTrace
-from chameleon_tuner.ports.handler import Timed
-from chameleon_tuner.space.plain import from_plain
+from chameleon_tuner.ports.handler import RejectedError, Timed
+from chameleon_tuner.space.plain import from_plain, to_plain
 
 Timer = Callable[[int], float]
 """Runs a kernel a number of times and returns the seconds of one run."""
@@ -62,7 +62,18 @@ class Workbench:
     def load_task(self, key: str, module: str, target: dict[str, Any], design: Any = None) -> None:
         """See `TaskHandler.load_task`."""
         known = None if design is None else from_plain(design)
-        self._spaces[key] = traced_space(module, target, known)
+        space = traced_space(module, target, known)
+        space.generate()
+        self._spaces[key] = space
+
+    def derive_space(self, key: str, module: str, target: dict[str, Any]) -> Any:
+        """See `TaskHandler.derive_space`."""
+        try:
+            space = traced_space(module, target)
+        except NoSpaceError as error:
+            raise RejectedError(str(error)) from None
+        self._spaces[key] = space
+        return to_plain(space.design)
 
     def space(self, key: str) -> TracedSpace:
         """Return the space of a task.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -46,9 +46,24 @@ algorithms are told apart."""
 
 
 def _alternatives(module: IRModule, target: Target, lowered: IRModule) -> Alternatives:
-    if is_gpu(target):
-        return {}
+    if is_gpu(target) or not any(map(_may_be_filtered, _convolutions(module))):
+        return {}  # fusing the module again would take seconds
     return joined([_filtered(module, target, lowered, tile) for tile in FILTERINGS])
+
+
+def _convolutions(module: IRModule) -> Iterator[Any]:
+    for block in module["main"].body.blocks:
+        for binding in block.bindings:
+            if getattr(getattr(binding.value, "op", None), "name", "") == CONV2D:
+                yield binding.value
+
+
+def _may_be_filtered(call: Any) -> bool:
+    """Return whether the weights of a convolution have the size that filtering is for."""
+    shape = [int(extent) for extent in call.args[1].ty.shape.values]
+    layout = str(call.attrs.kernel_layout)
+    rows, columns = (shape[layout.index(axis)] for axis in "HW")
+    return (rows, columns) == (KERNEL, KERNEL) and all(int(s) == 1 for s in call.attrs.strides)
 
 
 def _filtered(module: IRModule, target: Target, lowered: IRModule, tile: int) -> Alternatives:

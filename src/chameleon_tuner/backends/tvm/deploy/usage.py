@@ -1,0 +1,64 @@
+"""How a deployed library is used, in words and as a script."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from chameleon_tuner.backends.tvm.deploy.manifest import Manifest
+
+
+def usage(manifest: Manifest, folder: Path) -> Iterator[str]:
+    """Yield lines of Markdown that say how a tuned library is used.
+
+    Args:
+        manifest: The manifest of the library.
+        folder: The folder that holds it.
+
+    Yields:
+        The commands, and a script with nothing but the TVM runtime.
+    """
+    place = shlex.quote(str(folder))
+    yield from ("With the command line:", "")
+    yield from ("```", f"chameleon run {place} --bench")
+    yield from (f"chameleon run {place} --inputs x.npz --outputs y.npz", "```", "")
+    if not manifest.compiled:
+        yield f"With onnxruntime, which runs `{manifest.original}` as fast as this folder does."
+        return
+    if manifest.parts:
+        yield "With Python (parts of the model run in onnxruntime):"
+        yield from ("", "```python", *_loading(place), "```")
+        return
+    yield "With nothing but the TVM runtime, in this folder (TVM takes half of the cores unless it"
+    yield from ("is told the number of threads before it is imported):", "")
+    yield from ("```python", *_script(manifest), "```")
+
+
+def _script(manifest: Manifest) -> Iterator[str]:
+    """Yield a script that loads the library from the current folder and runs it on zeros."""
+    several = len(manifest.inputs) > 1
+    named = [(f"x{n}" if several else "x", spec) for n, spec in enumerate(manifest.inputs)]
+    kind = str(manifest.target.get("kind", "llvm")).replace("llvm", "cpu")
+    weight = 'weights[f"weight{n}"]' + ("" if kind == "cpu" else ".copyto(device)")
+    tensors = [f"tvm.runtime.tensor({variable}, device)" for variable, _ in named]
+    yield from ("import os", "")
+    yield from (f'os.environ["TVM_NUM_THREADS"] = "{manifest.threads}"', "")
+    yield from ("import numpy as np", "import tvm", "from tvm import relax", "")
+    yield f"device = tvm.{kind}()"
+    yield 'machine = relax.VirtualMachine(tvm.runtime.load_module("model.so"), device)'
+    yield 'weights = tvm.runtime.load_param_dict_from_file("model.params")'
+    yield f"weights = [{weight} for n in range(len(weights))]"
+    yield ""
+    for variable, spec in named:
+        yield f'{variable} = np.zeros({tuple(spec.shape)}, "{spec.dtype}")  # {spec.name!r}'
+    yield f'outputs = machine["main"]({", ".join(tensors)}, *weights)'
+    yield "print(outputs)"
+
+
+def _loading(place: str) -> Iterator[str]:
+    yield from ("from pathlib import Path", "")
+    yield from ("from chameleon_tuner.backends.tvm.deploy.library import Library", "")
+    yield f"library = Library(Path({place!r}))"
+    yield "outputs = library(library.random_inputs(seed=0))"
+    yield "print(outputs)"

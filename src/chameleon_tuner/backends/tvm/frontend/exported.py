@@ -1,0 +1,92 @@
+"""PyTorch's exported programs as ONNX files, by PyTorch's own exporter."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, read_onnx, short
+from chameleon_tuner.core.errors import ModelError
+from chameleon_tuner.system.files import ScratchFolder
+
+
+class ExportError(Exception):
+    """PyTorch cannot export a program to ONNX."""
+
+
+def to_onnx(program: Any) -> OnnxFile:
+    """Export a program to an ONNX file, which lives as long as the result.
+
+    Args:
+        program: A `torch.export.ExportedProgram`.
+
+    Returns:
+        The file.
+
+    Raises:
+        ModelError: The program changes its buffers or inputs, which a tuned model cannot.
+        ExportError: PyTorch cannot export it.
+    """
+    import torch  # loaded already: there is a program
+
+    with warnings.catch_warnings(), _silence():
+        warnings.simplefilter("ignore")
+        refuse_mutation(program)
+    folder = ScratchFolder()
+    path = folder.path / "model.onnx"
+    try:
+        with warnings.catch_warnings(), _silence():
+            warnings.simplefilter("ignore")  # the exporter uses deprecated parts of PyTorch
+            torch.onnx.export(program, (), str(path), dynamo=True, verbose=False)
+    except Exception as error:
+        raise ExportError(short(error)) from None
+    _forget_origins(path)
+    return replace(read_onnx(path), keeper=folder)
+
+
+def refuse_mutation(program: Any) -> None:
+    """Raise a `ModelError` if a program changes more than its outputs."""
+    # Only a program without operators that write in place says what it changes.
+    signature = program.run_decompositions({}).graph_signature
+    changed = {
+        "buffer": signature.buffers_to_mutate,
+        "input": getattr(signature, "user_inputs_to_mutate", {}),
+    }
+    for kind, mutated in changed.items():
+        if mutated:
+            name = next(iter(mutated.values()))
+            raise ModelError(
+                f"the program changes its {kind} {name!r} at every call, which a tuned model "
+                "cannot; return the new value as an output, and pass the old one as an input"
+            )
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    """Keep the exporter's progress and its logs off the terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _forget_origins(path: Path) -> None:
+    """Remove where in the user's code nodes come from: the same program is the same file then."""
+    model = onnx.load(path, load_external_data=False)
+    for owner in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        del owner.metadata_props[:]
+        owner.doc_string = ""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    path.write_bytes(model.SerializeToString(deterministic=True))

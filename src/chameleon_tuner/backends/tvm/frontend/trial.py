@@ -1,0 +1,176 @@
+"""Inputs to try a model on: what its graph tells of integers, and random values from it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from chameleon_tuner.backends.tvm.frontend.reading import TensorSpec, dtype_of
+from chameleon_tuner.core.errors import ModelError, hint
+
+_CARRYING = frozenset(
+    {
+        "Cast",
+        "Expand",
+        "Flatten",
+        "Identity",
+        "Reshape",
+        "Slice",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
+"""Operators whose output has the values of their first input."""
+
+_INDEXING: Mapping[str, int] = {
+    "Gather": 1,
+    "GatherElements": 1,
+    "ScatterElements": 1,
+    "GatherND": 1,
+    "ScatterND": 1,
+}
+"""Operators that look their input of this number up in their first input."""
+
+_MASK = 1
+"""What integers are of which the graph tells nothing: most are masks, and ones hide nothing."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The integers that an input may have, with both ends."""
+
+    low: int
+    high: int
+
+
+def ranges_of(model: onnx.ModelProto) -> dict[str, Range]:
+    """Return the ranges of a model's integer inputs that its graph tells.
+
+    An index into a table lies in the table, and a divisor is not zero.
+
+    Args:
+        model: A model from `preparation.simplified`.
+    """
+    graph = _Graph(model.graph)
+    found = {}
+    for value in model.graph.input:
+        dtype = dtype_of(value.type.tensor_type.elem_type)
+        if dtype is not None and np.dtype(dtype).kind in "iu":
+            limits = list(graph.limits(value.name, 0, 0))
+            if limits:
+                low = max(low for low, _ in limits)
+                found[value.name] = Range(low, max(low, min(high for _, high in limits)))
+    return found
+
+
+class _Graph:
+    """Who consumes what, and the extents of tables."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._consumers: dict[str, list[tuple[onnx.NodeProto, int]]] = defaultdict(list)
+        for node in graph.node:
+            for number, name in enumerate(node.input):
+                self._consumers[name].append((node, number))
+        self._constants = {tensor.name: tensor for tensor in graph.initializer}
+        self._shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+        for value in (*graph.input, *graph.value_info):
+            dims = value.type.tensor_type.shape.dim
+            self._shapes[value.name] = [int(dim.dim_value) for dim in dims]
+
+    def limits(self, name: str, added: int, depth: int) -> Iterator[tuple[int, int]]:
+        """Yield the lowest and highest value that every use of an input leaves it.
+
+        Args:
+            name: A value that the input becomes.
+            added: What was added to the input on the way.
+            depth: Number of operators on the way.
+
+        Yields:
+            The ends of a range that one use allows.
+        """
+        for node, number in self._consumers[name] if depth < 16 else ():
+            if _INDEXING.get(node.op_type) == number:
+                yield -added, self._entries(node) - 1 - added
+            elif node.op_type in ("Div", "Mod") and number == 1:
+                yield 1 - added, 2**15
+            elif node.op_type in _CARRYING and number == 0:
+                yield from self.limits(node.output[0], added, depth + 1)
+            elif node.op_type == "Add" and (constant := self._scalar(node.input[1 - number])):
+                yield from self.limits(node.output[0], added + constant, depth + 1)
+
+    def _entries(self, node: onnx.NodeProto) -> int:
+        shape = self._shapes.get(node.input[0]) or [1]
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        extents = shape if node.op_type.endswith("ND") else shape[axis : axis + 1 or None]
+        return max(1, min(extents, default=1))
+
+    def _scalar(self, name: str) -> int | None:
+        tensor = self._constants.get(name)
+        if tensor is None or np.prod(tensor.dims) != 1:
+            return None
+        return int(numpy_helper.to_array(tensor).item())
+
+
+def trial_inputs(
+    specs: Sequence[TensorSpec], ranges: Mapping[str, Range], seed: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Return inputs to try a model on.
+
+    Args:
+        specs: The inputs.
+        ranges: Ranges of integers, by name.
+        seed: Seed of the values.
+
+    Returns:
+        Arrays by name: standard normal numbers, integers of their ranges or ones, and true.
+    """
+    rng = np.random.default_rng(seed)
+    return {spec.name: _drawn(spec, ranges.get(spec.name), rng) for spec in specs}
+
+
+def _drawn(spec: TensorSpec, within: Range | None, rng: np.random.Generator) -> npt.NDArray[Any]:
+    shape, dtype = spec.static or (), spec.dtype
+    if dtype.startswith(("float", "bfloat")):
+        return np.asarray(rng.standard_normal(shape)).astype(dtype)
+    if within is None:
+        return np.full(shape, _MASK, dtype)
+    held = np.iinfo(dtype)
+    low, high = max(within.low, held.min), min(within.high, held.max)
+    return np.asarray(rng.integers(low, max(low, high), shape, endpoint=True)).astype(dtype)
+
+
+def fitting(specs: Sequence[TensorSpec], samples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a user's samples as the model takes them.
+
+    Args:
+        specs: The inputs.
+        samples: Arrays by name.
+
+    Returns:
+        The arrays in the inputs' dtypes.
+
+    Raises:
+        ModelError: A name is unknown, or a shape or dtype differs.
+    """
+    known = {spec.name: spec for spec in specs}
+    found = {}
+    for name, sample in samples.items():
+        if name not in known:
+            raise ModelError(
+                f"--inputs: the model has no input {name!r}; {hint(name, known)}it has {[*known]}"
+            )
+        spec, array = known[name], np.asarray(sample)
+        if array.shape != spec.shape:
+            raise ModelError(f"--inputs: {name!r} has shape {array.shape}, not {spec.shape}")
+        if array.dtype != spec.dtype and not np.can_cast(array.dtype, spec.dtype, "same_kind"):
+            raise ModelError(f"--inputs: {name!r} has dtype {array.dtype}, not {spec.dtype}")
+        found[name] = np.asarray(array, spec.dtype, order="C")
+    return found
