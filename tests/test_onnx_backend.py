@@ -81,6 +81,18 @@ def test_unknown_operators_and_devices() -> None:
         ChameleonBackend.prepare(unknown, "CUDA")
 
 
+def test_what_tvm_does_not_compile_runs_in_onnxruntime() -> None:
+    """Also with inputs for which it was found out before."""
+    unknown = model([2, 2], helper.make_node("Det", ["x"], ["y"]))
+    x = np.array([[1, 2], [3, 4]], np.float32)
+    with pytest.raises(ModelError):
+        ChameleonBackend.prepare(unknown, fallback=False).run([x, np.zeros(2, np.int64)])
+    prepared = ChameleonBackend.prepare(unknown)
+    for factor in (1, 2):
+        [found] = prepared.run([factor * x, np.zeros(2, np.int64)])
+        np.testing.assert_allclose(found, -2 * factor**2, rtol=1e-6)
+
+
 def test_functions_of_the_model_and_of_the_standard() -> None:
     """A model's own function that calls an operator which ONNX defines by a function."""
     body = helper.make_function(

@@ -21,6 +21,7 @@ from onnx.backend.base import Backend, BackendRep
 from chameleon_tuner.backends.tvm.deploy.parts import open_session
 from chameleon_tuner.backends.tvm.frontend.deciding import deciding_inputs, small, specialised
 from chameleon_tuner.backends.tvm.frontend.narrow import carried, restored, widened
+from chameleon_tuner.backends.tvm.frontend.reading import short
 from chameleon_tuner.backends.tvm.immediate import Call, compile_now, without_functions
 from chameleon_tuner.core.agreement import difference
 from chameleon_tuner.core.errors import LibraryError, ModelError
@@ -110,34 +111,40 @@ class VerifiedRep(BackendRep):
         self._content = model.SerializeToString()
         self._right: dict[Any, bool] = {}
         self._session: Any = None
+        self._mine: ChameleonBackendRep | None = None
+        self._refusal = ""
         try:
-            self._mine: ChameleonBackendRep | None = ChameleonBackendRep(model)
-        except Exception:  # whatever a third party's code raises
-            self._mine = None
+            self._mine = ChameleonBackendRep(model)
+        except Exception as error:  # whatever a third party's code raises
+            self._refusal = str(error)
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Run the model; see `ChameleonBackendRep.run`.
 
         Raises:
-            LibraryError: Neither TVM nor onnxruntime runs the model.
+            ModelError: Neither TVM nor onnxruntime runs the model.
         """
         kind = _kind(inputs)
-        if self._mine is None or self._right.get(kind) is False:
-            return self._theirs(inputs)
         if self._right.get(kind):
-            return self._mine.run(inputs)
+            return self._compiled(inputs)
         try:
-            mine = self._mine.run(inputs)
-        except Exception:
-            self._right[kind] = False
-            return self._theirs(inputs)
+            mine = self._compiled(inputs) if self._right.get(kind) is None else None
+        except Exception as error:  # whatever a third party's code raises
+            mine, self._refusal = None, str(error)
         try:
             theirs = self._theirs(inputs)
-        except LibraryError:  # it has no kernels for these types: there is nothing to compare with
-            self._right[kind] = True
+        except LibraryError as error:
+            if mine is None:
+                raise ModelError(f"{self._refusal or 'TVM is wrong'}; {error}") from None
+            self._right[kind] = True  # there is nothing to compare with
             return mine
-        self._right[kind] = difference(mine, theirs) <= TOLERANCE
-        return mine if self._right[kind] else theirs
+        self._right[kind] = mine is not None and difference(mine, theirs) <= TOLERANCE
+        return mine if mine is not None and self._right[kind] else theirs
+
+    def _compiled(self, inputs: Any) -> tuple[Any, ...]:
+        if self._mine is None:
+            raise ModelError(self._refusal)
+        return self._mine.run(inputs)
 
     def _theirs(self, inputs: Any) -> tuple[Any, ...]:
         if self._session is None:
@@ -148,7 +155,7 @@ class VerifiedRep(BackendRep):
         try:
             found = self._session.run(None, {n: v for n, v in given.items() if v is not None})
         except Exception as error:
-            raise LibraryError(f"onnxruntime does not run the model: {error}") from None
+            raise LibraryError(f"onnxruntime does not run the model: {short(error)}") from None
         return tuple(found)
 
 
