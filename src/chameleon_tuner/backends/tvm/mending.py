@@ -129,7 +129,8 @@ def _compared(kind: Kind, given: Mapping[str, Any]) -> str:
     try:
         mine = compile_now(kind.model)(given)
     except Exception as error:
-        return f"TVM does not run {kind.operator}: {str(error).splitlines()[-1][:120]}"
+        lines = str(error).splitlines() or [type(error).__name__]
+        return f"TVM does not run {kind.operator}: {lines[-1][:120]}"
     apart = difference(mine, _run(kind.model, given))
     return (
         "" if apart <= WRONG else f"TVM computes another {kind.operator} (differs by {apart:.1g})"
