@@ -18,19 +18,16 @@ import onnx
 from onnx import defs, helper
 from onnx.backend.base import Backend, BackendRep
 
-from chameleon_tuner.backends.tvm.deploy.parts import open_session
 from chameleon_tuner.backends.tvm.frontend.deciding import deciding_inputs, small, specialised
 from chameleon_tuner.backends.tvm.frontend.narrow import carried, restored, widened
 from chameleon_tuner.backends.tvm.frontend.reading import short
+from chameleon_tuner.backends.tvm.frontend.sessions import open_session
 from chameleon_tuner.backends.tvm.immediate import Call, compile_now, without_functions
-from chameleon_tuner.core.agreement import difference
+from chameleon_tuner.core.agreement import TOLERANCE, difference
 from chameleon_tuner.core.errors import LibraryError, ModelError
 from chameleon_tuner.system.machine import usable_cores
 
 Array = npt.NDArray[Any]
-
-TOLERANCE = 1e-3
-"""Largest difference from onnxruntime's outputs, as of tuned models."""
 
 KEPT = 32
 """Compilations of a model that are kept, the latest ones."""

@@ -23,7 +23,6 @@ from chameleon_tuner.backends.tvm.deploy.library import Library
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.errors import LibraryError
 from chameleon_tuner.measure.local.pool import WorkerPool
-from chameleon_tuner.measure.local.worker import WorkerLimits
 from chameleon_tuner.ports.backend import Winner
 from chameleon_tuner.ports.handler import (
     ONNXRUNTIME,
@@ -75,9 +74,7 @@ Deploy = Callable[..., Deployment]
 @pytest.fixture
 def deploy(odd_pool: WorkerPool[HasModels], tmp_path: Path) -> Deploy:
     def run(project: Any, verdicts: Mapping[str, Verdict] | None = None) -> Deployment:
-        deployer = Deployer(
-            project, tmp_path, odd_pool, Stopwatch(), WorkerLimits.of_one(), project.done.append
-        )
+        deployer = Deployer(project, tmp_path, odd_pool, Stopwatch(), project.done.append)
         return deployer.deploy(verdicts or {})
 
     return run
@@ -221,9 +218,8 @@ def test_a_refused_model_is_replaced_in_its_folder(
     project = backend.prepare(backend.read(model), without=("separable", "winograd"))
     refuse(monkeypatch)
     with WorkerPool(HANDLER, 1, thread_environment(2)) as pool:
-        clock, limits = Stopwatch(), WorkerLimits.of_one()
         recorded: list[Comparison] = []
-        found = Deployer(project, tmp_path, pool, clock, limits, recorded.append).deploy({})
+        found = Deployer(project, tmp_path, pool, Stopwatch(), recorded.append).deploy({})
     [decision] = found.decisions
     rival = UNTUNED if kind == "relax" else ONNXRUNTIME
     assert (decision.deployed, decision.reason) == (rival, "refused by the test")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,17 +63,17 @@ def compared(contestants: Mapping[str, OpenModel], pool: WorkerPool[HasModels]) 
 
     Args:
         contestants: How every contestant is opened, by name; `TUNED` is one of them.
-        pool: Its workers are replaced by new ones, one a contestant.
+        pool: Its workers are replaced by new ones, one a contestant, and these again afterwards.
 
     Returns:
         The comparison; a contestant that fails takes no part.
     """
     # New workers: one keeps every library that it loaded, also a refused one of the same name, and
     # whatever candidates did to its memory.
-    pool.renew(WorkerLimits.of_one(), len(contestants))
-    with MachineLock().running():
+    new = pool.lent(len(contestants), WorkerLimits.of_one())
+    with new as workers, MachineLock().running():
         contest = _Contest(pool)
-        for (name, opening), worker in zip(contestants.items(), list(pool.workers), strict=True):
+        for (name, opening), worker in zip(contestants.items(), list(workers), strict=True):
             contest.admit(name, opening, worker)
         contest.time()
         return contest.result()
@@ -122,8 +121,7 @@ class _Contest:
 
     def result(self) -> Comparison:
         """Return what was found."""
-        samples = {name: mine.samples for name, mine in self._running.items()}
-        tuned = self._running.get(TUNED)
+        samples, tuned = self._samples(), self._running.get(TUNED)
         if tuned is None:
             return Comparison(samples, {}, self._failed)
         errors = {
@@ -132,6 +130,9 @@ class _Contest:
             if name != TUNED
         }
         return Comparison(samples, errors, self._failed, self._shares(tuned))
+
+    def _samples(self) -> dict[str, list[float]]:
+        return {name: mine.samples for name, mine in self._running.items()}
 
     def _shares(self, tuned: _Contestant) -> Mapping[str, float]:
         try:
@@ -149,14 +150,9 @@ class _Contest:
         return number == 0 or mine.samples[0] <= _HOPELESS * tuned.samples[0]
 
     def _close(self) -> bool:
-        latency = self.latency_secs
+        latency = Comparison(self._samples(), {}).latency_secs
         tuned = latency.pop(TUNED, 0.0)
         return any(tuned < CLOSE * secs and secs < CLOSE * tuned for secs in latency.values())
-
-    @property
-    def latency_secs(self) -> dict[str, float]:
-        """Median seconds of a call so far, by contestant."""
-        return {name: statistics.median(mine.samples) for name, mine in self._running.items()}
 
     def _out(self, name: str, failure: Failed) -> None:
         self._running.pop(name, None)

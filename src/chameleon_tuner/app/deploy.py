@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chameleon_tuner.app.contest import compared
-from chameleon_tuner.app.judge import TOLERANCE, Verdict
+from chameleon_tuner.app.judge import Verdict
 from chameleon_tuner.app.rehearsing import rehearse
+from chameleon_tuner.core.agreement import TOLERANCE
 from chameleon_tuner.core.errors import LibraryError
 from chameleon_tuner.measure.local.pool import WorkerPool
-from chameleon_tuner.measure.local.worker import WorkerLimits
 from chameleon_tuner.ports.backend import Project, Winner
 from chameleon_tuner.ports.handler import TUNED, Comparison, HasModels
 from chameleon_tuner.ports.judge import Finalist
@@ -66,7 +66,6 @@ class Deployer:
         folder: An existing folder.
         pool: Workers whose handler runs models.
         clock: Counts where the time goes.
-        limits: What workers may use where they do not compare whole models.
         record: Is called with every comparison as soon as it was made.
     """
 
@@ -74,7 +73,6 @@ class Deployer:
     folder: Path
     pool: WorkerPool[HasModels]
     clock: Stopwatch
-    limits: WorkerLimits
     record: Callable[[Comparison], None] = field(repr=False)
 
     def deploy(self, verdicts: Mapping[str, Verdict]) -> Deployment:
@@ -123,7 +121,7 @@ class Deployer:
         if mending is None:
             return None
         with self.clock.timing("run"):
-            rehearse(mending, self.pool, self.limits)
+            rehearse(mending, self.pool)
         return self.project.mended(mending)
 
     def _compare(self, variant: int) -> Comparison:

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from chameleon_tuner.core.agreement import TOLERANCE
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.ports.handler import Failed, Timed
 from chameleon_tuner.ports.judge import Final, Finalist, Judge, Judged
@@ -24,12 +25,6 @@ enough for the search to go on (`TimingPolicy.slow_factor`)."""
 OTHER_RIVAL = 1.5
 """The same multiple for the fastest candidate of another algorithm: the two were timed at different
 moments, and a busy neighbour slows a machine by half."""
-
-TOLERANCE = 1e-3
-"""Largest difference of an output from the untuned kernel's, relative to the largest magnitude.
-
-Reordered float32 sums of 4,608 terms differ by 1e-6; a wrong index by 1e-1 and more.
-"""
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,21 @@ from chameleon_tuner.ports.handler import Failed
 _TIMEOUT_SECS = 300.0
 
 
-def rehearse(rehearsal: Rehearsal, pool: WorkerPool[object], limits: WorkerLimits) -> None:
+def rehearse(rehearsal: Rehearsal, pool: WorkerPool[object]) -> None:
     """Try an import until it neither fails nor ends its process.
 
     Args:
         rehearsal: The import, which is told what came of every try.
-        pool: Its workers are replaced before and after.
-        limits: What workers may use afterwards.
+        pool: Its workers are replaced before every try, and afterwards.
 
     Raises:
         ModelError: The model cannot be imported.
     """
-    size = pool.size
-    try:
-        while (request := rehearsal.request()) is not None:
-            pool.renew(WorkerLimits.of_one(), 1)
+    while (request := rehearsal.request()) is not None:
+        with pool.lent(1, WorkerLimits.of_one()) as [worker]:
             try:
-                answer = pool.call(pool.workers[0], request, _TIMEOUT_SECS)
+                answer = pool.call(worker, request, _TIMEOUT_SECS)
             except Failed as failure:
                 rehearsal.failed(failure)
             else:
                 rehearsal.answered(answer)
-    finally:
-        pool.renew(limits, size)

@@ -12,7 +12,7 @@ from chameleon_tuner.app.judge import Verdict
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.ports.backend import Project
-from chameleon_tuner.ports.handler import TUNED
+from chameleon_tuner.ports.handler import TUNED, Comparison
 from chameleon_tuner.report.result import PartResult, Result, TaskResult, VariantResult
 from chameleon_tuner.search.history import History
 from chameleon_tuner.space import Choice, DesignSpace, Tile
@@ -69,11 +69,16 @@ def summarize(
         tasks=tasks,
         deployed=first.deployed,
         reason=first.reason,
-        absent={**project.absent, **deployment.decisions[0].comparison.failed},
+        absent={**project.absent, **_absent(deployment.decisions[0].comparison)},
         parts=first.parts,
         variants=variants if len(variants) > 1 else (),
         folder=folder,
     )
+
+
+def _absent(comparison: Comparison) -> dict[str, str]:
+    """Return why rivals took no part; why the tuned model did not is the reason of the result."""
+    return {name: why for name, why in comparison.failed.items() if name != TUNED}
 
 
 def _variant(project: Project, number: int, decision: Decision) -> VariantResult:

@@ -111,7 +111,7 @@ def prepare(run: Run, model: Any) -> Prepared:
     if rehearsal is not None:
         with ThreadPoolExecutor(max_workers=1) as executor:
             loading = executor.submit(run.backend.load)  # while a worker tries the import
-            rehearse(rehearsal, run.pool, options.worker_limits(usable_cores()))
+            rehearse(rehearsal, run.pool)
             loading.result()
     source = run.backend.read(model, options.target, shapes, samples=samples, rehearsal=rehearsal)
     check_folder(run.out, source.digest)
@@ -209,11 +209,8 @@ def deploy_winners(
     Returns:
         What is deployed.
     """
-    limits = run.options.worker_limits(prepared.project.threads)
-    deployer = Deployer(
-        prepared.project, run.out, run.pool, run.clock, limits, records.add_comparison
-    )
-    return deployer.deploy(verdicts)
+    project, record = prepared.project, records.add_comparison
+    return Deployer(project, run.out, run.pool, run.clock, record).deploy(verdicts)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,19 @@ class MeasurementError(ChameleonError):
     """Measuring as a whole broke down; what a single candidate does is an outcome instead."""
 
 
+def last_line(error: object, most: int = 200) -> str:
+    """Return the last line of an error's text, or its class where it has none.
+
+    The lines before it are places in the code of those who raised it.
+
+    Args:
+        error: The error.
+        most: Length in characters after which it is cut.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:most]
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """Return `did you mean 'resnet18'? ` if a known name is close, and an empty text otherwise."""
     near = difflib.get_close_matches(name, list(known), n=1)

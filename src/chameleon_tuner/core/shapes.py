@@ -8,6 +8,9 @@ from chameleon_tuner.core.errors import UsageError
 
 Shape = Sequence[int]
 
+Shapes = Mapping[str, Shape]
+"""A shape by name of the input."""
+
 GivenShapes = Mapping[str, Shape | Sequence[Shape]]
 """Shapes by name of the input: one each, or several for some of them."""
 
@@ -43,7 +46,7 @@ def variants(given: GivenShapes) -> list[dict[str, tuple[int, ...]]]:
     return sets
 
 
-def told_shapes(shapes: Mapping[str, Shape]) -> str:
+def told_shapes(shapes: Shapes) -> str:
     """Return shapes as they are typed: `x=1,3,48,320`."""
     return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in shapes.items())
 

@@ -222,7 +222,7 @@ def _task_cells(task: TaskResult, total_us: float) -> list[str]:
 
 def _untuned(result: Result) -> Iterator[str]:
     kept = [task for task in by_time(result) if task.configuration is None]
-    if kept:
+    if kept and result.deployed == "tuned":
         yield from ("These kernels stay untuned:", "")
         yield from (f"- `{task.name}`: {why_untuned(task)}" for task in kept)
         yield ""

@@ -16,16 +16,14 @@ from chameleon_tuner.app.rehearsing import rehearse
 from chameleon_tuner.backends.tvm.backend import TVMBackend
 from chameleon_tuner.backends.tvm.deploy.library import Library
 from chameleon_tuner.backends.tvm.frontend import onnx as frontend
+from chameleon_tuner.backends.tvm.frontend.reading import read_onnx
 from chameleon_tuner.backends.tvm.mending import Mending
 from chameleon_tuner.core.agreement import difference
 from chameleon_tuner.measure.local.pool import WorkerPool
-from chameleon_tuner.measure.local.worker import WorkerLimits
 from chameleon_tuner.ports.entry import HandlerEntry
 from chameleon_tuner.ports.handler import Handler
 
 ENTRY = HandlerEntry[Handler]("wrong_tanh", "Handler")
-
-LIMITS = WorkerLimits.of_machine(1)
 
 
 def saved(folder: Path, *operators: str) -> Path:
@@ -48,9 +46,9 @@ def _workers_find_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_operators_are_found_and_those_that_end_the_process(tmp_path: Path) -> None:
     path = saved(tmp_path, "Tanh", "Relu", "Tanh", "Atan", "Tanh", "Sigmoid")
     x = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
-    mending = Mending(path, {}, {"v4": "it is outside already"}, {"x": x})
-    with WorkerPool[object](ENTRY, 1, {}, LIMITS) as pool:
-        rehearse(mending, pool, LIMITS)
+    mending = Mending(read_onnx(path), {}, {"v4": "it is outside already"}, {"x": x})
+    with WorkerPool[object](ENTRY, 1, {}) as pool:
+        rehearse(mending, pool)
     assert set(mending.wrong) == {"v0", "v2", "v3"}
     assert mending.wrong["v0"].startswith("TVM computes another Tanh (differs by ")
     assert mending.wrong["v2"] == mending.wrong["v0"]

@@ -19,11 +19,8 @@ from chameleon_tuner.backends.tvm.rehearsal import MOST_CRASHES, ImportRehearsal
 from chameleon_tuner.core.errors import ModelError, TargetError
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.measure.local.pool import WorkerPool
-from chameleon_tuner.measure.local.worker import WorkerLimits
 from chameleon_tuner.ports.entry import HandlerEntry
 from chameleon_tuner.ports.handler import Failed
-
-LIMITS = WorkerLimits.of_machine(2)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +28,7 @@ def pool() -> Iterator[WorkerPool[object]]:
     entry = HandlerEntry[object]("dying_imports", "Handler")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        with WorkerPool(entry, 2, {}, LIMITS) as workers:
+        with WorkerPool(entry, 2, {}) as workers:
             yield workers
 
 
@@ -64,7 +61,7 @@ def rehearsed(path: Path, pool: WorkerPool[object], target: str = "auto") -> Cou
     from chameleon_tuner.backends.tvm.frontend.reading import read_onnx
 
     rehearsal = Counted(read_onnx(path), target, [{}])
-    rehearse(rehearsal, pool, LIMITS)
+    rehearse(rehearsal, pool)
     return rehearsal
 
 
@@ -84,7 +81,7 @@ def test_what_tvm_takes_needs_one_try(tmp_path: Path, pool: WorkerPool[object]) 
     assert rehearsal.outside == [{}]
     assert rehearsal.tries == 2  # the second time there is nothing more to try
     assert program_of(path, rehearsal).parts == {}
-    assert len(pool.workers) == 2  # as many as before, and new ones
+    assert pool.size == 2  # as before
 
 
 def test_what_is_refused_runs_in_onnxruntime(tmp_path: Path, pool: WorkerPool[object]) -> None:
@@ -159,7 +156,7 @@ def test_a_model_that_onnxruntime_dies_of_is_refused(
     path = chain(tmp_path, ["Relu"], name="poison")
     with pytest.raises(ModelError, match="onnxruntime died while it read the model"):
         rehearsed(path, pool)
-    assert len(pool.workers) == 2
+    assert pool.size == 2
 
 
 def test_errors_of_the_user_are_told_at_once(tmp_path: Path, pool: WorkerPool[object]) -> None:

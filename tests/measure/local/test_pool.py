@@ -267,13 +267,19 @@ def test_workers_are_recycled_before_they_grow() -> None:
         assert {kept, same} == {kept_on, same_on}
 
 
-def test_all_workers_are_renewed_on_demand(pool: WorkerPool[Toy]) -> None:
+def test_a_pool_is_lent_with_workers_of_another_kind(pool: WorkerPool[Toy]) -> None:
     pool.replenish()
     before = {worker.pid for worker in pool.workers}
-    pool.renew()
-    assert len(pool.workers) == len(before)
-    assert not before & {worker.pid for worker in pool.workers}
-    assert pool.call(pool.workers[0], Echo(1), 10.0) == 1
+    with pool.lent(1, WorkerLimits(memory_bytes=300 * MIB)) as [worker]:
+        assert worker.pid not in before
+        assert pool.call(worker, Echo(1), 10.0) == 1
+        with pytest.raises(Failed) as failure:
+            pool.call(worker, Grow(500 * MIB), SECS)
+    assert failure.value.status is Status.OUT_OF_MEMORY
+    assert pool.drive([script(Grow(500 * MIB))]) == [[None]]
+    after = {worker.pid for worker in pool.workers}
+    assert len(after) == len(before)
+    assert not after & {worker.pid, *before}
 
 
 def test_the_memory_limit_holds() -> None:

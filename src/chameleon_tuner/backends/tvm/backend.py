@@ -99,7 +99,6 @@ class TVMBackend:
         runnable: bool = True,
     ) -> TVMSource:
         """See `Backend.read`."""
-        from chameleon_tuner.backends.tvm.frontend.files import onnx_file
         from chameleon_tuner.backends.tvm.frontend.program import import_model
         from chameleon_tuner.backends.tvm.frontend.trial import fitting
         from chameleon_tuner.backends.tvm.network import open_target
@@ -109,7 +108,7 @@ class TVMBackend:
         resolved = open_target(target, threads) if runnable else resolve_target(target, threads)
         sets = variants(shapes or {})
         tried = rehearsal if isinstance(rehearsal, ImportRehearsal) else None
-        known = onnx_file(model) or model if tried is None else tried.file
+        known = tried.file if tried else model
         outside = tried.outside if tried else [{} for _ in sets]
         prepared = tried.prepared if tried else [None for _ in sets]
         programs = [

@@ -158,7 +158,7 @@ class TVMProject:
         if program.onnx is None or program.cut is None or self._mended:
             return None
         inputs, outside = self._trial_inputs(variant), program.cut.outside
-        return Mending(program.onnx.path.absolute(), program.shapes, outside, inputs)
+        return Mending(program.onnx, program.shapes, outside, inputs)
 
     def mended(self, mending: Rehearsal) -> TVMProject | None:
         """See `Project.mended`."""

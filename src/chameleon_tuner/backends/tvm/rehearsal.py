@@ -5,29 +5,26 @@ Importing this module does not import TVM.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from chameleon_tuner.backends.tvm.frontend.cutting import EVERYTHING, identity
 from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile
-from chameleon_tuner.core.errors import ChameleonError, ModelError, TargetError
+from chameleon_tuner.core.errors import ChameleonError, ModelError, TargetError, last_line
+from chameleon_tuner.core.shapes import Shapes
 from chameleon_tuner.ports.handler import Failed, Request
 from chameleon_tuner.system.files import ScratchFolder
+from chameleon_tuner.system.notes import Notes
 
 if TYPE_CHECKING:
     import onnx
     from tvm.target import Target
 
     from chameleon_tuner.backends.tvm.frontend.program import Ready
-
-Shapes = Mapping[str, Sequence[int]]
-
-NOTES = "notes.json"
 
 MOST_CRASHES = 5
 """Crashes after which no node is left to TVM."""
@@ -55,20 +52,21 @@ class TryImport(Request[object, Tried]):
     """Import and lower a model.
 
     Attributes:
-        model: Path of the ONNX file.
+        file: The ONNX file.
         target: Name of the target.
         shapes: Static shapes by name of the input.
         outside: Reasons of nodes that are known to run in onnxruntime.
-        scratch: Path of a folder for the prepared model, and for notes of what is being done, in
-            case that the process dies.
+        scratch: A folder for the prepared model.
+        notes: Say what is being done, for the case that the process dies.
         alone: Whether every kind of node is lowered by itself first.
     """
 
-    model: str
+    file: OnnxFile
     target: str
     shapes: Shapes
     outside: Mapping[str, str]
-    scratch: str
+    scratch: Path
+    notes: Notes
     alone: bool
     stage: ClassVar[str] = "import"
 
@@ -98,7 +96,7 @@ class ImportRehearsal:
     def __init__(self, file: OnnxFile, target: str, variants: Sequence[Shapes]) -> None:
         self.file = file
         self.outside: list[dict[str, str]] = [{} for _ in variants]
-        self._model, self._target = str(file.path.absolute()), target
+        self._target = target
         self._variants, self._number = variants, 0
         self.prepared: list[Ready] = []
         self._scratch = ScratchFolder()
@@ -109,13 +107,13 @@ class ImportRehearsal:
         if self._number == len(self._variants):
             return None
         shapes, known = self._variants[self._number], self.outside[self._number]
-        scratch = self._folder()
+        scratch = self._scratch.path / str(self._number)
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
-        return TryImport(self._model, self._target, shapes, known, str(scratch), self._alone)
-
-    def _folder(self) -> Path:
-        return self._scratch.path / str(self._number)
+        self._notes = Notes(scratch / "notes.json")
+        return TryImport(
+            self.file.elsewhere(), self._target, shapes, known, scratch, self._notes, self._alone
+        )
 
     def answered(self, answer: Tried) -> None:
         """See `Rehearsal.answered`."""
@@ -129,7 +127,7 @@ class ImportRehearsal:
     def failed(self, failure: Failed) -> None:
         """See `Rehearsal.failed`."""
         self._crashes += 1
-        doing = _read(self._folder() / NOTES)
+        doing = self._notes.read()
         if doing.get("stage") == "onnxruntime":
             raise ModelError(
                 f"onnxruntime died while it read the model ({failure.told}); "
@@ -148,30 +146,19 @@ class ImportRehearsal:
             outside[EVERYTHING] = f"{_DIED} the whole graph: {failure.told}"
 
 
-def _read(notes: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(notes.read_text() or "{}")
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 # -- in the worker
 
 
 def _tried(request: TryImport) -> Tried:
     from chameleon_tuner.backends.tvm.frontend.program import ready
-    from chameleon_tuner.backends.tvm.frontend.reading import read_onnx
     from chameleon_tuner.backends.tvm.targets import resolve_target
     from chameleon_tuner.system.machine import usable_cores
 
-    scratch = Path(request.scratch)
     target = resolve_target(request.target, usable_cores())
-    file = read_onnx(Path(request.model))
-    (scratch / NOTES).write_text(json.dumps({"stage": "onnxruntime"}))
-    prepared = ready(file, request.shapes, scratch)
-    (scratch / NOTES).write_text("{}")
-    trial = _Trial(prepared, target, scratch / NOTES)
+    request.notes.write(stage="onnxruntime")
+    prepared = ready(request.file, request.shapes, request.scratch)
+    request.notes.write()
+    trial = _Trial(prepared, target, request.notes)
     outside = dict(request.outside)
     if request.alone:
         outside |= trial.refused_alone(outside)
@@ -184,7 +171,7 @@ class _Trial:
 
     prepared: Ready
     target: Target
-    notes: Path
+    notes: Notes
 
     def lowered(self, outside: Mapping[str, str]) -> Mapping[str, str]:
         """Lower a model, and return why nodes of it have to be outside."""
@@ -201,13 +188,12 @@ class _Trial:
 
         found: dict[str, str] = {}
         for kind in kinds_of(self.prepared.model, outside, self.prepared.folder):
-            doing = {"nodes": kind.names, "operator": kind.operator}
-            self.notes.write_text(json.dumps(doing))
+            self.notes.write(nodes=kind.names, operator=kind.operator)
             alone = replace(self.prepared, model=kind.model)
             _, error = self._lower(alone, {})
             if error:
                 found |= dict.fromkeys(kind.names, f"TVM does not lower {kind.operator}: {error}")
-        self.notes.write_text("{}")
+        self.notes.write()
         return found
 
     def _lower(
@@ -218,7 +204,6 @@ class _Trial:
     ) -> tuple[Mapping[str, str], str]:
         """Return why nodes are outside, and why the rest cannot be lowered; empty if it can."""
         from chameleon_tuner.backends.tvm.frontend.program import converted
-        from chameleon_tuner.backends.tvm.frontend.reading import short
         from chameleon_tuner.backends.tvm.lower.graph import fuse, lay_out
 
         with converting or nullcontext():
@@ -226,19 +211,18 @@ class _Trial:
         try:
             fuse(lay_out(module, self.target), self.target)
         except Exception as error:  # whatever a pass raises
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            return graph.outside, short(lines[-1])
+            return graph.outside, last_line(error)
         return graph.outside, ""
 
 
 @contextmanager
-def _noting(notes: Path) -> Iterator[None]:
+def _noting(notes: Notes) -> Iterator[None]:
     """Write down which node is converted, in case that it ends the process."""
     from chameleon_tuner.backends.tvm.frontend.onnx import telling
 
     def note(node: onnx.NodeProto) -> None:
-        notes.write_text(json.dumps({"nodes": [identity(node)], "operator": node.op_type}))
+        notes.write(nodes=[identity(node)], operator=node.op_type)
 
     with telling(note):
         yield
-    notes.write_text("{}")
+    notes.write()

@@ -10,7 +10,7 @@ from typing import Any
 import tvm
 from tvm.target import Target, codegen
 
-from chameleon_tuner.core.errors import TargetError
+from chameleon_tuner.core.errors import TargetError, last_line
 from chameleon_tuner.space.task import NARROW, WIDE
 from chameleon_tuner.system.machine import cpu_flags
 
@@ -130,10 +130,9 @@ def _parsed(text: str) -> Target:
     try:
         return Target(json.loads(text) if text.lstrip().startswith("{") else _from_options(text))
     except Exception as error:
-        reason = str(error).strip().splitlines()[-1][:160]
         raise TargetError(
-            f"unknown target {text!r} ({reason}); use auto, cuda, or a TVM target such as "
-            "'llvm -mcpu=znver4 -num-cores=8'"
+            f"unknown target {text!r} ({last_line(error)}); use auto, cuda, or a TVM target "
+            "such as 'llvm -mcpu=znver4 -num-cores=8'"
         ) from None
 
 

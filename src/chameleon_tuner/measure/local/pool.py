@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from multiprocessing import connection
 from typing import Any, Generic, TypeVar
@@ -102,19 +102,32 @@ class WorkerPool(Generic[H]):
         self._keep(Worker.fit)
         self._fill()
 
-    def renew(self, limits: WorkerLimits | None = None, size: int | None = None) -> None:
-        """Replace all workers, so that nothing that was loaded or run before has an effect.
+    @contextlib.contextmanager
+    def lent(self, size: int, limits: WorkerLimits) -> Iterator[list[Worker[H]]]:
+        """Replace all workers by new ones of another kind for as long as the context lasts.
+
+        Nothing that was loaded or run before has an effect on the new ones, nor they on what comes
+        after them.
 
         Args:
-            limits: What each worker may use from now on; as before without them.
-            size: Number of workers from now on; as before without it.
+            size: Number of the new workers.
+            limits: What each of them may use.
+
+        Yields:
+            The new workers. Those of before are made again when they are needed.
 
         Raises:
             MeasurementError: The nursery is gone.
         """
-        self._limits, self.size = limits or self._limits, size or self.size
-        self._keep(lambda worker: False)
-        self._fill()
+        before = self.size, self._limits
+        self.size, self._limits = size, limits
+        try:
+            self._keep(lambda worker: False)
+            self._fill()
+            yield self.workers
+        finally:
+            self.size, self._limits = before
+            self._keep(lambda worker: False)
 
     def _keep(self, wanted: Callable[[Worker[H]], bool]) -> None:
         workers, self.workers = self.workers, []

@@ -34,3 +34,10 @@ def test_the_script_for_a_gpu() -> None:
     script = script_of(replace(MANIFEST, target={"kind": "cuda"}))
     assert "device = tvm.cuda()" in script
     assert ".copyto(device)" in script
+
+
+def test_several_shapes_are_run_by_the_library_class() -> None:
+    script = script_of(replace(MANIFEST, variants=("model.so", "model-1.so")))
+    compile(script, "script", "exec")
+    assert "library = Library(Path('a folder'))" in script
+    assert "model.params" not in script

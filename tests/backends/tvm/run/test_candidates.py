@@ -137,8 +137,8 @@ def test_a_single_run_and_many_agree(handler: TVMHandler) -> None:
     kernel = compile_candidate(space.replay(configuration).schedule.mod, space.target)
     inputs = Arguments(argument_shapes(space.module), device_of(space.target))
     run = kernel.timer([inputs.views(kernel.shapes)])
-    single, many = min(run(1) for _ in range(50)), min(run(20) for _ in range(10))
-    assert single == pytest.approx(many, rel=0.5)
+    single, many = min(run(1) for _ in range(50)), min(run(200) for _ in range(3))
+    assert many / 10 < single < many * 10  # seconds of a call, not of all calls
 
 
 # -- rounds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,7 @@ from chameleon_tuner.backends.tvm.network import Network
 from chameleon_tuner.backends.tvm.rewrites import registered
 from chameleon_tuner.backends.tvm.rewrites.base import Alternatives, transforms_of
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
-from chameleon_tuner.core.errors import LibraryError, OutputError
+from chameleon_tuner.core.errors import LibraryError, OutputError, last_line
 from chameleon_tuner.ports.backend import Winner
 from chameleon_tuner.ports.judge import Finalist
 from chameleon_tuner.system.files import LIBRARY, write_whole
@@ -108,18 +109,22 @@ def _manifests(networks: Sequence[Network], finished: Sequence[Compiled]) -> lis
     made = []
     for network, compiled in zip(networks, finished, strict=True):
         manifest = Manifest.of(network.program, network.target, network.threads)
+        # There is nothing to share in a single variant: hashing would take a second per gigabyte.
+        keys = map(_content, compiled.weights) if len(networks) > 1 else _numbers()
         mine = tuple(
-            names.setdefault(_content(tensor, len(networks)), f"weight{len(names)}")
-            for tensor in compiled.weights
+            names.setdefault(key, f"weight{len(names)}")
+            for key, _ in zip(keys, compiled.weights, strict=False)
         )
         made.append(replace(manifest, weights=mine, variants=files))
     return made
 
 
-def _content(tensor: Any, variants: int) -> bytes:
-    """Return what is the same for equal tensors; of a single variant all are different."""
-    if variants == 1:
-        return repr(id(tensor)).encode()
+def _numbers() -> Iterator[bytes]:
+    return (str(number).encode() for number in itertools.count())
+
+
+def _content(tensor: Any) -> bytes:
+    """Return what is the same for equal tensors."""
     array = tensor.numpy()
     about = f"{array.dtype} {array.shape}".encode()
     return about + hashlib.sha256(array.tobytes()).digest()
@@ -391,9 +396,8 @@ def _told(library: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         for part in library.parent.glob("*.part*"):
             part.unlink(missing_ok=True)
-        reason = str(error).strip().splitlines()[-1][:200]
         raise OutputError(
-            f"cannot write {library} ({reason}); it needs disk space and a C++ linker "
+            f"cannot write {library} ({last_line(error)}); it needs disk space and a C++ linker "
             "(g++ or clang++)"
         ) from None
 

@@ -16,7 +16,7 @@ from tvm.target import Target
 from chameleon_tuner.backends.tvm.deploy.manifest import Manifest, weights_path
 from chameleon_tuner.backends.tvm.deploy.parts import FAILED, PartSession
 from chameleon_tuner.backends.tvm.lower.kernel import device_of
-from chameleon_tuner.core.errors import LibraryError
+from chameleon_tuner.core.errors import LibraryError, last_line
 from chameleon_tuner.system.checksums import Checksum
 from chameleon_tuner.system.clock import mean_secs
 
@@ -54,8 +54,9 @@ class CompiledModel:
             self._code = tvm.runtime.load_module(str(library))
             self._by_thread.machine = relax.VirtualMachine(self._code, self.device)
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
-            raise LibraryError(f"{library} cannot be loaded ({reason}); tune it again") from None
+            raise LibraryError(
+                f"{library} cannot be loaded ({last_line(error)}); tune it again"
+            ) from None
 
     def __call__(self, arrays: list[Any]) -> list[Any]:
         """Run the model on the arrays of its inputs, and return those of its outputs.

@@ -12,8 +12,8 @@ import tvm
 
 from chameleon_tuner.backends.tvm.deploy.compiled import CompiledModel, load_weights
 from chameleon_tuner.backends.tvm.deploy.manifest import Manifest
-from chameleon_tuner.backends.tvm.deploy.parts import open_session
-from chameleon_tuner.backends.tvm.frontend.reading import TensorSpec
+from chameleon_tuner.backends.tvm.frontend.reading import TensorSpec, short
+from chameleon_tuner.backends.tvm.frontend.sessions import open_session
 from chameleon_tuner.backends.tvm.frontend.trial import trial_inputs
 from chameleon_tuner.backends.tvm.targets import host_features
 from chameleon_tuner.core.errors import LibraryError
@@ -170,8 +170,7 @@ class _Original:
         try:
             return list(session.run(names, given))
         except Exception as error:
-            reason = str(error).strip().splitlines()[0].split(" : ")[-1][:200]
-            raise LibraryError(f"onnxruntime does not run these inputs: {reason}") from None
+            raise LibraryError(f"onnxruntime does not run these inputs: {short(error)}") from None
 
     def _opened(self) -> Any:
         with self._lock:

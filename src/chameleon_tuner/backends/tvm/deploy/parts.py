@@ -13,7 +13,7 @@ import tvm
 import tvm_ffi
 
 from chameleon_tuner.backends.tvm.frontend.reading import short
-from chameleon_tuner.core.errors import LibraryError
+from chameleon_tuner.backends.tvm.frontend.sessions import open_session
 
 PARTS = "parts"
 """Folder of the parts, each of which is an ONNX file."""
@@ -93,8 +93,7 @@ class PartSession:
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise RuntimeError(f"{FAILED}: {reason}") from None  # TVM turns other errors into it
+            raise RuntimeError(f"{FAILED}: {short(error)}") from None  # TVM makes it of all others
 
     def _bound(self, tensors: Sequence[Any]) -> Any:
         if not hasattr(self._bindings, "binding"):
@@ -103,40 +102,6 @@ class PartSession:
         for (name, dtype), tensor in zip(self._inputs, tensors, strict=False):
             binding.bind_input(name, "cpu", 0, dtype, tensor.shape, tensor.data_ptr())
         return binding
-
-
-def open_session(model: str | bytes, threads: int, *, spinning: bool = True) -> Any:
-    """Open an ONNX model in onnxruntime.
-
-    Args:
-        model: The path of a file, or its content.
-        threads: Number of threads that it may use.
-        spinning: Whether its threads wait actively for the next call, which is the default of
-            onnxruntime.
-
-    Returns:
-        The session.
-
-    Raises:
-        LibraryError: onnxruntime is missing, or refuses the file.
-    """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise LibraryError(
-            "this needs onnxruntime: install it with `pip install onnxruntime`"
-        ) from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    if not spinning:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        name = "the model" if isinstance(model, bytes) else model
-        raise LibraryError(f"onnxruntime does not open {name}: {short(error)}") from None
 
 
 def _type(value: Any) -> int:

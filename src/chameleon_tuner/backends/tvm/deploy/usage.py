@@ -26,9 +26,10 @@ def usage(manifest: Manifest, folder: Path) -> Iterator[str]:
     if not manifest.compiled:
         yield f"With onnxruntime, which runs `{manifest.original}` as fast as this folder does."
         return
-    if manifest.parts:
-        yield "With Python (parts of the model run in onnxruntime):"
-        yield from ("", "```python", *_loading(place), "```")
+    if manifest.parts or len(manifest.variants) > 1:
+        why = "parts of the model run in onnxruntime" if manifest.parts else "all of its shapes"
+        yield f"With Python ({why}):"
+        yield from ("", "```python", *_loading(folder), "```")
         return
     yield "With nothing but the TVM runtime, in this folder (TVM takes half of the cores unless it"
     yield from ("is told the number of threads before it is imported):", "")
@@ -56,9 +57,9 @@ def _script(manifest: Manifest) -> Iterator[str]:
     yield "print(outputs)"
 
 
-def _loading(place: str) -> Iterator[str]:
+def _loading(folder: Path) -> Iterator[str]:
     yield from ("from pathlib import Path", "")
     yield from ("from chameleon_tuner.backends.tvm.deploy.library import Library", "")
-    yield f"library = Library(Path({place!r}))"
+    yield f"library = Library(Path({str(folder)!r}))"
     yield "outputs = library(library.random_inputs(seed=0))"
     yield "print(outputs)"

@@ -17,9 +17,9 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from chameleon_tuner.backends.tvm.frontend.converters import CONVERTERS
 from chameleon_tuner.backends.tvm.frontend.cutting import PART, Cut, Part, identity
-from chameleon_tuner.backends.tvm.frontend.reading import STANDARD, short
+from chameleon_tuner.backends.tvm.frontend.reading import STANDARD
 from chameleon_tuner.backends.tvm.patches import onnx_converters
-from chameleon_tuner.core.errors import ModelError
+from chameleon_tuner.core.errors import ModelError, last_line
 
 CALLED = "chameleon.part."
 """Prefix of the name by which a compiled model calls a part."""
@@ -90,7 +90,7 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]  # TVM h
                 if len(results) < sum(bool(name) for name in node.output):
                     raise ValueError("it has fewer outputs than the node")
             except Exception as error:
-                raise NodeRefusedError(node, _reason(error)) from None
+                raise NodeRefusedError(node, last_line(error)) from None
             self._nodes.update(zip(node.output, results, strict=False))
 
     def _results(self, node: onnx.NodeProto) -> Iterator[Any]:
@@ -124,12 +124,6 @@ def telling(note: Callable[[onnx.NodeProto], None]) -> Iterator[None]:
         yield
     finally:
         _told.reset(token)
-
-
-def _reason(error: Exception) -> str:
-    """Return the last line of an error of TVM's: what comes before it are places in its code."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return short(lines[-1] if lines else type(error).__name__)
 
 
 def _call(part: Part, inputs: list[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ from onnx import external_data_helper, inliner, shape_inference
 
 from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, extent_of, short
 from chameleon_tuner.core.errors import ModelError
-
-Shapes = Mapping[str, Sequence[int]]
+from chameleon_tuner.core.shapes import Shapes
 
 _UNWANTED = ("MatMulAddFusion", "TransposeOptimizer")
 """Rewrites of onnxruntime that suit its own kernels only. The first flattens batched matrix

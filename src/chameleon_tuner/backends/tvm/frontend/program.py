@@ -19,7 +19,6 @@ from chameleon_tuner.backends.tvm.frontend.files import is_exported, onnx_file
 from chameleon_tuner.backends.tvm.frontend.onnx import NodeRefusedError, convert, convertible
 from chameleon_tuner.backends.tvm.frontend.preparation import (
     NoKernelError,
-    Shapes,
     fixed,
     simplified,
     standardised,
@@ -32,6 +31,7 @@ from chameleon_tuner.backends.tvm.frontend.reading import (
 )
 from chameleon_tuner.backends.tvm.frontend.trial import Range, ranges_of
 from chameleon_tuner.core.errors import ModelError
+from chameleon_tuner.core.shapes import Shapes
 from chameleon_tuner.system.files import ScratchFolder
 
 

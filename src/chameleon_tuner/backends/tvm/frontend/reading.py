@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,10 @@ class OnnxFile:
     external: Mapping[str, Path]
     digest: str
     keeper: Any = field(default=None, repr=False, compare=False)
+
+    def elsewhere(self) -> OnnxFile:
+        """Return the file as another process can be told of it."""
+        return replace(self, path=self.path.absolute(), keeper=None)
 
     def load(self) -> onnx.ModelProto:
         """Return the model, without external data, in a version that onnxruntime reads."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chameleon_tuner.backends.tvm.deploy.library import Library
-from chameleon_tuner.backends.tvm.deploy.parts import open_session
+from chameleon_tuner.backends.tvm.frontend.sessions import open_session
 from chameleon_tuner.ports.handler import ONNXRUNTIME
 from chameleon_tuner.system.clock import mean_secs
 

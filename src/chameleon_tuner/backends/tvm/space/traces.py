@@ -17,6 +17,7 @@ from chameleon_tuner.backends.tvm.patches import import_intrinsics, skip_argumen
 from chameleon_tuner.backends.tvm.space.derivation import derive, new_schedule, sampling
 from chameleon_tuner.backends.tvm.space.rules import generation
 from chameleon_tuner.core.configuration import Configuration, ForeignTrace
+from chameleon_tuner.core.errors import last_line
 from chameleon_tuner.ports.handler import RejectedError
 from chameleon_tuner.space import DesignSpace, Knob, Location, Tile
 
@@ -105,7 +106,7 @@ class TracedSpace:
             try:
                 design = derive(module, self._schedules())
             except (ValueError, RuntimeError, IndexError) as error:
-                raise NoSpaceError(_last_line(error)) from error
+                raise NoSpaceError(last_line(error)) from error
         self.design = design
 
     def generate(self) -> None:
@@ -150,7 +151,7 @@ class TracedSpace:
             refused = (p for p in generated.postprocs if not p.apply(schedule))
             refusing = next(refused, None)
         except (ValueError, RuntimeError) as error:
-            raise RejectedError(_last_line(error)) from None
+            raise RejectedError(last_line(error)) from None
         if refusing is not None:
             raise RejectedError(f"refused by {type(refusing).__name__}")
         return Replayed(schedule, read_back, meta_schedule.utils.shash2hex(schedule.mod))
@@ -209,10 +210,6 @@ def index_of(knob: Knob, decision: Any) -> int:
     if isinstance(knob, Tile):
         return knob.index_of(tuple(int(factor) for factor in decision))
     return int(decision) + 2 if isinstance(knob, Location) else int(decision)
-
-
-def _last_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
 
 
 _WRITTEN_BY_THIS_TVM = f'"tvm_version":"{tvm.__version__}"}}}}'
