@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chameleon_tuner.app.judge import (
+    ENOUGH,
     OTHER_RIVAL,
     RIVAL,
     TOLERANCE,
@@ -16,6 +17,7 @@ from chameleon_tuner.app.judge import (
     finalists_of,
     judge_all,
     reserves_of,
+    unjudged,
 )
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.outcome import Outcome, Status
@@ -191,3 +193,32 @@ def test_another_algorithm_stands_in_for_one_that_is_wrong(
     assert (verdict.winner.task.key if verdict.winner else None) == winner
     assert len(made) == len(asked)  # every comparison is there for the records
     assert bool(verdict.refused) is (len(asked) > 1 or winner is None)
+
+
+def test_without_time_the_fastest_of_enough_candidates_wins() -> None:
+    few, enough = history(*[2.0] * (ENOUGH - 1)), history(*[2.0] * (ENOUGH - 1), 1.5)
+    verdict = unjudged([KERNEL], {"k": enough})
+    assert (verdict.winner, verdict.best_secs) == (
+        Finalist(KERNEL, Configuration(0, (ENOUGH - 1,))),
+        1.5,
+    )
+    assert not verdict.judged
+    verdict = unjudged([KERNEL], {"k": few})
+    assert (verdict.winner, verdict.judged) == (None, False)
+    assert verdict.refused == ("there was no time to compare it with its default schedule",)
+
+
+def test_without_time_no_other_algorithm_wins() -> None:
+    histories = {"k": history(*[2.0] * ENOUGH), "o": history(*[1.0] * ENOUGH)}
+    verdict = unjudged([KERNEL, FILTERED], histories)
+    assert verdict.winner is not None
+    assert verdict.winner.task == KERNEL
+
+
+def test_the_heavy_finals_are_made_while_there_is_time() -> None:
+    tasks = [replace(KERNEL, key=key, flops=flops) for key, flops in (("a", 1), ("b", 3), ("c", 2))]
+    judges, made = Judges(dict.fromkeys("abc", RIGHT)), list[Judgement]()
+    kernels, histories = {task.key: [task] for task in tasks}, dict.fromkeys("abc", history(1.0))
+    verdicts = dict(judge_all(judges, kernels, histories, made.append, lambda: len(made) == 2))
+    assert judges.asked == [["b"], ["c"]]
+    assert [verdicts[key].judged for key in "abc"] == [False, True, True]

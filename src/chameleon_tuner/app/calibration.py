@@ -21,6 +21,9 @@ FINISH_SECS, FINISH_SECS_A_KERNEL = 15.0, 1.5
 """Default seconds after the search: the last batch, the final comparisons, compiling and comparing
 the model. ResNet-18 took 42 to 44 s in the same runs."""
 
+DEPLOY_SECS, DEPLOY_SECS_A_KERNEL = 8.0, 0.3
+"""The part of it that is for compiling and comparing the model."""
+
 LEAST_SLOWNESS, MOST_SLOWNESS = 0.75, 2.0
 """Bounds of what the seconds before the search say about those after it. A machine that started
 1.4 times as slowly because of busy neighbours finished 1.4 times as slowly; a Zen 5 started in 0.67
@@ -45,6 +48,11 @@ def start_secs(kernels: int) -> float:
 def finish_secs(kernels: int) -> float:
     """Return the default seconds after the search of a network of so many kernels."""
     return FINISH_SECS + FINISH_SECS_A_KERNEL * kernels
+
+
+def deploy_secs(kernels: int) -> float:
+    """Return the default seconds for compiling and comparing a network of so many kernels."""
+    return DEPLOY_SECS + DEPLOY_SECS_A_KERNEL * kernels
 
 
 @dataclass(frozen=True)

@@ -27,25 +27,35 @@ OTHER_RIVAL = 1.5
 moments, and a busy neighbour slows a machine by half."""
 
 
+ENOUGH = 4
+"""Candidates that must have run before the fastest of them is deployed without a comparison: it is
+faster than the default schedule then, as a rule."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The result of a kernel's final comparison.
 
     Attributes:
-        winner: The candidate that is deployed; None keeps the untuned kernel.
+        winner: The candidate that is deployed; None keeps the untuned kernel, which has a default
+            schedule.
         best_secs: Seconds of the kernel that is deployed, in the final comparison.
         untuned_secs: Seconds of the untuned kernel, in the same comparison.
         refused: Why finalists did not win, one line each.
+        judged: Whether there was time for the comparison; without it the seconds are those of the
+            search, or infinite, and the output was not checked by itself.
     """
 
     winner: Finalist | None
     best_secs: float
     untuned_secs: float
     refused: tuple[str, ...] = ()
+    judged: bool = True
 
     def dropped(self, reason: str) -> Verdict:
         """Return the verdict for the case that no winner is deployed after all."""
-        return Verdict(None, self.untuned_secs, self.untuned_secs, (*self.refused, reason))
+        refused, secs = (*self.refused, reason), self.untuned_secs
+        return replace(self, winner=None, best_secs=secs, refused=refused)
 
     def after(self, before: Verdict) -> Verdict:
         """Return the better of two verdicts on a kernel, with what either of them refused."""
@@ -71,25 +81,33 @@ def judge_all(
     kernels: Mapping[str, Sequence[Task]],
     histories: Mapping[str, History],
     record: Callable[[Judgement], None],
+    out_of_time: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[str, Verdict]]:
     """Compare the fastest candidates of every kernel with the untuned one; see `decide`.
+
+    Kernels for which there is no time have what the search found, see `unjudged`.
 
     Args:
         judge: Makes the comparisons.
         kernels: Tasks that compute the same, the kernel's own first, by key of the kernel.
         histories: What was measured, by key of the task.
         record: Is called with every comparison as soon as it was made.
+        out_of_time: Returns whether no more comparison should begin.
 
     Yields:
         The key of a kernel and its verdict, as they come.
     """
-    # Finals that take equally long share the cores better: the heavy ones first.
+    # The heavy ones first: they matter most, and finals that take equally long share the cores.
     by_size = sorted(kernels.items(), key=lambda kernel: -kernel[1][0].flops)
     finals = {key: Final(mine[0], finalists_of(mine, histories)) for key, mine in by_size}
     lost: dict[str, Verdict] = {}
     reserves: list[tuple[str, Final]] = []
     judged = judge.judge(list(finals.values()), TOLERANCE)
-    for (key, final), found in zip(finals.items(), judged, strict=True):
+    for key, final in finals.items():
+        if out_of_time():
+            yield key, unjudged(kernels[key], histories)
+            continue
+        found = next(judged)
         record(Judgement(final, found))
         verdict, again = _verdict(final, found), list[Finalist]()
         if verdict.winner is None:
@@ -106,6 +124,22 @@ def judge_all(
         record(Judgement(final, found))
         lost[key] = _verdict(final, found).after(lost[key])
     yield from lost.items()
+
+
+def unjudged(tasks: Sequence[Task], histories: Mapping[str, History]) -> Verdict:
+    """Return what is deployed of a kernel without a comparison: it is checked in the whole model.
+
+    Candidates of other algorithms are not: they may lose digits.
+
+    Args:
+        tasks: Tasks that compute the kernel.
+        histories: What was measured, by key of the task.
+    """
+    ran = _by_speed([task for task in tasks if not task.computes], histories)
+    if len(ran) < ENOUGH:
+        reason = "there was no time to compare it with its default schedule"
+        return Verdict(None, math.inf, math.inf, (reason,), judged=False)
+    return Verdict(ran[0][1], ran[0][0], math.inf, judged=False)
 
 
 def _verdict(final: Final, found: Judged) -> Verdict:

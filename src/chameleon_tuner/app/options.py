@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import zipfile
@@ -126,7 +127,7 @@ class Options:
         trials = self.trials if self.trials is not None else trials_of(self._preset, kernels)
         if self.time_budget is None:
             return Budget(trials)
-        whole_secs = parse_duration(self.time_budget)
+        whole_secs = self.total_secs
         least_secs = LEAST_SEARCH * whole_secs
         after_secs = calibration.finish_secs(kernels, begun_secs)
         elapsed_secs = max(elapsed_secs, begun_secs)
@@ -135,6 +136,11 @@ class Options:
         # same, so it must not depend on what was measured.
         search_secs = max(least_secs, whole_secs - finish_secs(kernels))
         return Budget(trials, time.monotonic() + left_secs, search_secs=search_secs)
+
+    @property
+    def total_secs(self) -> float:
+        """Seconds that the whole run may take; infinite without a time budget."""
+        return parse_duration(self.time_budget) if self.time_budget else math.inf
 
     @property
     def _preset(self) -> str:

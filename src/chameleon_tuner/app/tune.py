@@ -50,6 +50,10 @@ BUILDS_A_CORE, MOST_BUILDS = 4, 64
 are idle while another compiles the last one; with more the search learns too late."""
 
 
+LEAST_FINALS = 1 / 6
+"""Least share of a time budget for the final comparisons, the heaviest kernels first."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A run in progress: what its stages share.
@@ -188,8 +192,16 @@ def judge_kernels(
     def record(judgement: Judgement) -> None:
         records.add_final(judgement, histories)
 
+    total_secs, now_secs = run.options.total_secs, run.clock.total()
+    until_secs = max(
+        total_secs - calibration.deploy_secs(len(kernels)), now_secs + LEAST_FINALS * total_secs
+    )
+
+    def out_of_time() -> bool:
+        return run.clock.total() > until_secs
+
     run.progress.finishing(0, len(kernels))
-    for key, verdict in judge_all(judge, kernels, histories, record):
+    for key, verdict in judge_all(judge, kernels, histories, record, out_of_time):
         verdicts[key] = verdict
         run.progress.finishing(len(verdicts), len(kernels))
     return verdicts
@@ -300,7 +312,8 @@ def run(
     result = summarize(name, project, histories, deployment, out, recipe.name, seed, clock)
     result.write()
     write_report(result, project.usage(out))
-    if options.time_budget is not None and clock.from_process_start:
+    judged = all(verdict.judged for verdict in deployment.verdicts.values())
+    if options.time_budget is not None and clock.from_process_start and judged:
         after_secs, kernels = clock.total() - searched.ended_secs, len(by_kernel(project.tasks))
         calibration.observe(_kind(project), kernels, prepared.begun_secs, after_secs)
     progress.done(result)

@@ -197,7 +197,8 @@ def _parts(result: Result) -> Iterator[str]:
 
 
 def _tasks(result: Result) -> Iterator[str]:
-    total_us = math.fsum(task.weight * task.best_us for task in result.tasks)
+    times = (task.weight * task.best_us for task in result.tasks)
+    total_us = math.fsum(us for us in times if math.isfinite(us))
     yield from ("## Kernels", "")
     yield "Times are of one call; the share is of the time of all kernels' calls, tuned. GFLOP/s"
     yield from ("counts the operations of the direct algorithm, whichever is used.", "")

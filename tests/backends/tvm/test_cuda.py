@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import chameleon_tuner
+from chameleon_tuner.backends.tvm.lower.default import launchable
 from chameleon_tuner.backends.tvm.lower.graph import fuse, lay_out, untuned
-from chameleon_tuner.backends.tvm.lower.kernel import launchable
 from chameleon_tuner.backends.tvm.network import extract_tasks
 from chameleon_tuner.backends.tvm.targets import resolve_target
 from chameleon_tuner.ports.handler import RejectedError

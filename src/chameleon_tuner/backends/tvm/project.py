@@ -40,7 +40,7 @@ from chameleon_tuner.ports.records import Environment
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.system.machine import cpu_name
 
-MEASURING = "4"
+MEASURING = "5"
 """Version of how candidates are lowered and timed; other versions are not comparable."""
 
 _SEED = 7

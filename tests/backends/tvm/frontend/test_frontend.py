@@ -127,3 +127,23 @@ def test_keys_do_not_depend_on_the_weights(target: tvm.target.Target) -> None:
         for s in (0, 1)
     )
     assert first == second
+
+
+def test_attention_is_taken_apart(target: tvm.target.Target, tmp_path: Path) -> None:
+    text = """
+        <ir_version: 11, opset_import: ["": 23]>
+        g (float[1,12,32] q, float[1,12,32] k, float[1,12,32] v) => (float[1,12,32] y) {
+            y = Attention <q_num_heads = 4, kv_num_heads = 4> (q, k, v)
+        }
+    """
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    program = import_model(path)
+    assert program.parts == {}
+    rng = np.random.default_rng(0)
+    given = [rng.standard_normal((1, 12, 32)).astype("float32") for _ in range(3)]
+    heads = [array.reshape(12, 4, 8).transpose(1, 0, 2) for array in given]
+    scores = heads[0] @ heads[1].transpose(0, 2, 1) / np.sqrt(8)
+    shares = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    right = (shares @ heads[2]).transpose(1, 0, 2).reshape(1, 12, 32)
+    np.testing.assert_allclose(outputs(program.module, target, *given), right, atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from chameleon_tuner.backends.tvm.frontend.functions import inlined
+from chameleon_tuner.backends.tvm.frontend.functions import expanded, inlined
 
 FLOATS = TensorProto.FLOAT
 
@@ -48,9 +48,9 @@ def test_bodies_compute_the_same(
 ) -> None:
     """Bodies that depend on types, call other functions, and refer to defaults."""
     given = model(op, inputs, opset)
-    expanded = inlined(given, kept=())
-    assert op not in operators(expanded)
-    assert not expanded.functions
+    bodies = inlined(given, kept=())
+    assert op not in operators(bodies)
+    assert not bodies.functions
     rng = np.random.default_rng(0)
     values = {
         name: rng.standard_normal(shape).astype("float32")
@@ -59,7 +59,7 @@ def test_bodies_compute_the_same(
         for name, element, shape in inputs
         if name
     }
-    found, wanted = (ReferenceEvaluator(m).run(None, values)[0] for m in (expanded, given))
+    found, wanted = (ReferenceEvaluator(m).run(None, values)[0] for m in (bodies, given))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
@@ -74,3 +74,11 @@ def test_the_model_itself_is_not_changed() -> None:
     before = given.SerializeToString()
     inlined(given, kept=())
     assert given.SerializeToString() == before
+
+
+def test_what_needs_no_expansion_is_not_even_copied() -> None:
+    given = model("Sqrt", [("x", FLOATS, (3,))], 18)
+    assert expanded(given, kept=()) is given
+    selu = model("Selu", [("x", FLOATS, (3,))], 18)
+    assert expanded(selu, kept=("Selu",)) is selu
+    assert "Selu" not in operators(expanded(selu, kept=()))

@@ -29,8 +29,8 @@ from chameleon_tuner.backends.tvm.deploy.manifest import (
 )
 from chameleon_tuner.backends.tvm.deploy.parts import PARTS
 from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile
+from chameleon_tuner.backends.tvm.lower.code import Compiled
 from chameleon_tuner.backends.tvm.lower.graph import (
-    Compiled,
     finish,
     is_kernel_call,
     key_of,
@@ -404,7 +404,7 @@ def _told(library: Path) -> Iterator[None]:
 
 def _export_code(compiled: Compiled, library: Path) -> None:
     part = library.with_suffix(".part.so")
-    compiled.executable.export_library(str(part))
+    compiled.export(part)
     manifest_path(library).unlink(missing_ok=True)  # it is written again after the last file
     part.replace(library)
 

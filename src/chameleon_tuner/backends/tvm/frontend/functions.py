@@ -36,6 +36,24 @@ def inlined(model: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
     return model
 
 
+def expanded(model: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
+    """Return a model in which operators are expanded that the standard defines by others.
+
+    Args:
+        model: The model, which is not changed.
+        kept: Operators that stay.
+
+    Returns:
+        The model; the very same where nothing can be expanded.
+    """
+    if not any(_is_function(node, kept) for node in model.graph.node):
+        return model
+    try:
+        return inlined(model, kept)
+    except Exception:  # whatever a third party's code raises: they run in another runtime then
+        return model
+
+
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

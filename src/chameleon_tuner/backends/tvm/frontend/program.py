@@ -14,6 +14,7 @@ import tvm
 from tvm import relax
 from tvm.ir import IRModule
 
+from chameleon_tuner.backends.tvm.frontend import functions
 from chameleon_tuner.backends.tvm.frontend.cutting import Cut, Part, cut
 from chameleon_tuner.backends.tvm.frontend.files import is_exported, onnx_file
 from chameleon_tuner.backends.tvm.frontend.onnx import NodeRefusedError, convert, convertible
@@ -185,7 +186,7 @@ def ready(file: OnnxFile, shapes: Shapes, scratch: Path | None = None) -> Ready:
     Raises:
         ModelError: The model is refused by onnxruntime, or a dimension is open.
     """
-    given = fixed(file, shapes)
+    given = functions.expanded(fixed(file, shapes), convertible())
     weights = {tensor.name for tensor in given.graph.initializer}
     inputs = tuple(border(value for value in given.graph.input if value.name not in weights))
     border(given.graph.output)

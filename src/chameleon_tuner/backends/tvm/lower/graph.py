@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import tvm
-from tvm import relax, topi
+from tvm import relax
 from tvm.ir import IRModule
 from tvm.relax import transform
 from tvm.s_tir import meta_schedule
 from tvm.target import Target
 
+from chameleon_tuner.backends.tvm.lower.code import Compiled
 from chameleon_tuner.backends.tvm.lower.constants import fold_constants, take_out_weights
-from chameleon_tuner.backends.tvm.lower.kernel import is_gpu, launchable, lean_lowering
+from chameleon_tuner.backends.tvm.lower.default import launchable, with_default_schedules
+from chameleon_tuner.backends.tvm.lower.kernel import is_gpu, lean_lowering
+from chameleon_tuner.backends.tvm.lower.mathematics import without_calls
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
 from chameleon_tuner.core.configuration import Configuration
 
 Legalizer = Callable[[relax.BlockBuilder, Any], Any]
 """Converts a call of an operator to a call of a kernel."""
-
-
-def _erf(builder: relax.BlockBuilder, call: Any) -> Any:
-    return builder.call_te(topi.fast_erf, call.args[0], primfunc_name_hint="erf")
-
-
-def _softmax(builder: relax.BlockBuilder, call: Any) -> Any:
-    axis = int(call.attrs.axis)
-    return builder.call_te(topi.nn.fast_softmax, call.args[0], axis, primfunc_name_hint="softmax")
-
-
-FAST_MATH: Mapping[str, Legalizer] = MappingProxyType(
-    {"relax.erf": _erf, "relax.nn.softmax": _softmax}
-)
-"""Legalizers with TVM's float32 approximations (after Eigen and Cephes), by operator.
-
-Tuned alone on two cores of an AMD Zen 4, erf of 128x512 values takes 8.7 us instead of 107 us, and
-a softmax of 2x128x128 values 11.4 us instead of 39.8 us. The largest error of erf is 4e-7; that of
-the exponential in a softmax is 4e-6 of its value. The operator `exp` still calls libm, because the
-approximation has no infinity.
-"""
 
 
 CPU_LAYOUTS = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
@@ -94,9 +74,8 @@ def fuse(
         The lowered module, in which each kernel is a PrimFunc. Kernels are marked with the weights
         whose layout a schedule may change.
     """
-    fast = {} if is_gpu(target) else FAST_MATH
     passes = [
-        transform.LegalizeOps({**fast, **(legalizers or {})}),
+        transform.LegalizeOps(dict(legalizers or {})),
         transform.AnnotateTIROpPattern(),
         _known_patterns,
         transform.FoldConstant(),
@@ -162,24 +141,12 @@ def scheduled(function: Any, space: TracedSpace, winner: Configuration) -> Any:
     return tuned.with_attr("tirx.is_scheduled", True)
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """A compiled model.
-
-    Attributes:
-        executable: The code; its `main` takes the model's inputs, then the weights.
-        weights: The weights, in the order of the parameters.
-    """
-
-    executable: relax.VMExecutable
-    weights: Sequence[Any]
-
-
 def finish(module: IRModule, target: Target) -> Compiled:
-    """Convert weights to the layouts of their kernels, plan the memory, and compile.
+    """Convert weights to the layouts of their kernels, and choose how everything is computed.
 
     Args:
-        module: A module from `apply_winners`, or from `fuse` for untuned kernels.
+        module: A module from `apply_winners`, or from `fuse`; kernels without a schedule get the
+            default one.
         target: The target.
     """
     passes = [
@@ -188,34 +155,13 @@ def finish(module: IRModule, target: Target) -> Compiled:
         transform.DeadCodeElimination(),
     ]
     with target, lean_lowering(target, opt_level=3):
-        return _compiled(tvm.transform.Sequential(passes)(module), target)
+        module = with_default_schedules(module, target)
+        module = without_calls(tvm.transform.Sequential(passes)(module), target)
+    return Compiled(*take_out_weights(module), target)
 
 
 def untuned(module: IRModule, target: Target) -> Compiled:
-    """Compile a model as TVM does it without any tuning, by its `zero` pipeline."""
+    """Return a model as TVM compiles it without any tuning, by its `zero` pipeline."""
     with target, tvm.transform.PassContext(opt_level=3):
-        return _compiled(relax.get_pipeline("zero")(fold_constants(module)), target)
-
-
-def _compiled(module: IRModule, target: Target) -> Compiled:
-    module, weights = take_out_weights(launchable(module, target))
-    return Compiled(relax.build(module, target=target, relax_pipeline=_finalize()), weights)
-
-
-def _finalize() -> tvm.transform.Pass:
-    """Return the passes that prepare a lowered module for the VM, with static memory planning."""
-    return tvm.transform.Sequential(
-        [
-            transform.RewriteDataflowReshape(),
-            transform.ToNonDataflow(),
-            transform.RemovePurityChecking(),
-            transform.CallTIRRewrite(),
-            transform.StaticPlanBlockMemory(),
-            transform.LowerAllocTensor(),
-            transform.KillAfterLastUse(),
-            transform.LowerRuntimeBuiltin(),
-            transform.ComputePrimValue(),
-            transform.VMShapeLower(),
-            transform.AttachGlobalSymbol(),
-        ]
-    )
+        module = launchable(relax.get_pipeline("zero")(fold_constants(module)), target)
+    return Compiled(*take_out_weights(module), target, lean=False)

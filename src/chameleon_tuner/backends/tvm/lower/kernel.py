@@ -11,9 +11,12 @@ from typing import Any
 
 import tvm
 from tvm.ir import IRModule
-from tvm.s_tir import dlight, meta_schedule
+from tvm.s_tir import meta_schedule
 from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
 from tvm.target import Target
+
+from chameleon_tuner.backends.tvm.lower.default import with_default_schedules
+from chameleon_tuner.backends.tvm.lower.mathematics import without_calls
 
 _CPU_PASSES = ("s_tir.RenormalizeSplitPattern", "tirx.RemoveNoOp")
 _CPU_CONFIG = {"tirx.disable_cse_tir": True}
@@ -74,16 +77,6 @@ def device_of(target: Target) -> Any:
 def is_gpu(target: Target) -> bool:
     """Return whether kernels for a target are launched on a GPU."""
     return str(target.kind.name) != "llvm"
-
-
-def launchable(module: IRModule, target: Target) -> IRModule:
-    """Return the module; for a GPU, its unscheduled kernels get TVM's default schedules."""
-    if not is_gpu(target):
-        return module
-    gpu = dlight.gpu
-    rules = [gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()]
-    with target:
-        return dlight.ApplyDefaultSchedule(*rules)(module)
 
 
 def weights_of(function: Any) -> tuple[int, ...]:
@@ -163,13 +156,13 @@ def compile_candidate(scheduled: IRModule, target: Target) -> Kernel:
     The kernel takes weights in the layout that the schedule gave them.
     """
     with lean_lowering(target, checked=False):
-        return compile_by_tvm(scheduled, target)
+        return compile_by_tvm(without_calls(scheduled, target), target)
 
 
 def compile_deployed(scheduled: IRModule, target: Target) -> Kernel:
     """Compile a candidate as libraries are compiled: with lean lowering and checks."""
     with lean_lowering(target):
-        return compile_by_tvm(scheduled, target)
+        return compile_by_tvm(without_calls(scheduled, target), target)
 
 
 def compile_by_tvm(scheduled: IRModule, target: Target) -> Kernel:
@@ -183,8 +176,9 @@ def compile_by_tvm(scheduled: IRModule, target: Target) -> Kernel:
 
 
 def compile_untuned(module: IRModule, target: Target) -> Kernel:
-    """Compile a task's module as TVM does it without tuning."""
-    return compile_as_is(launchable(module, target), target)
+    """Compile a task's module as a library has it where no candidate wins: by default."""
+    scheduled = with_default_schedules(module, target)
+    return compile_as_is(without_calls(scheduled, target), target)
 
 
 def compile_as_is(module: IRModule, target: Target) -> Kernel:
