@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from chameleon_tuner.app.judge import (
-    ENOUGH,
     OTHER_RIVAL,
     RIVAL,
     TOLERANCE,
@@ -195,30 +194,43 @@ def test_another_algorithm_stands_in_for_one_that_is_wrong(
     assert bool(verdict.refused) is (len(asked) > 1 or winner is None)
 
 
-def test_without_time_the_fastest_of_enough_candidates_wins() -> None:
-    few, enough = history(*[2.0] * (ENOUGH - 1)), history(*[2.0] * (ENOUGH - 1), 1.5)
-    verdict = unjudged([KERNEL], {"k": enough})
-    assert (verdict.winner, verdict.best_secs) == (
-        Finalist(KERNEL, Configuration(0, (ENOUGH - 1,))),
-        1.5,
-    )
+def test_without_time_a_candidate_wins_that_was_faster_than_by_default() -> None:
+    histories = {"k": history(2.0, 1.5)}
+    verdict = unjudged([KERNEL], histories, 1.6)
+    assert (verdict.winner, verdict.best_secs, verdict.untuned_secs) == (B, 1.5, 1.6)
     assert not verdict.judged
-    verdict = unjudged([KERNEL], {"k": few})
-    assert (verdict.winner, verdict.judged) == (None, False)
-    assert verdict.refused == ("there was no time to compare it with its default schedule",)
+    verdict = unjudged([KERNEL], histories, 1.4)
+    assert (verdict.winner, verdict.best_secs, verdict.judged) == (None, 1.4, False)
+    assert verdict.refused == ("slower than by default: 1.5e+06 us, 1.4e+06 us",)
+    verdict = unjudged([KERNEL], {"k": history(math.inf)}, 1.4)
+    assert (verdict.winner, verdict.best_secs, verdict.refused) == (None, 1.4, ())
 
 
 def test_without_time_no_other_algorithm_wins() -> None:
-    histories = {"k": history(*[2.0] * ENOUGH), "o": history(*[1.0] * ENOUGH)}
-    verdict = unjudged([KERNEL, FILTERED], histories)
+    histories = {"k": history(2.0), "o": history(1.0)}
+    verdict = unjudged([KERNEL, FILTERED], histories, math.inf)
     assert verdict.winner is not None
     assert verdict.winner.task == KERNEL
+
+
+def test_candidates_that_were_clearly_slower_than_by_default_are_not_compared() -> None:
+    tasks = [replace(KERNEL, key=key) for key in "ab"]
+    judges = Judges(dict.fromkeys("ab", RIGHT))
+    kernels, histories = {task.key: [task] for task in tasks}, dict.fromkeys("ab", history(1.3))
+    verdicts = dict(judge_all(judges, kernels, histories, [].append, {"a": 1.0, "b": 1.1}))
+    assert judges.asked == [["b"]]
+    assert (verdicts["a"].winner, verdicts["a"].best_secs, verdicts["a"].judged) == (
+        None,
+        1.0,
+        True,
+    )
 
 
 def test_the_heavy_finals_are_made_while_there_is_time() -> None:
     tasks = [replace(KERNEL, key=key, flops=flops) for key, flops in (("a", 1), ("b", 3), ("c", 2))]
     judges, made = Judges(dict.fromkeys("abc", RIGHT)), list[Judgement]()
     kernels, histories = {task.key: [task] for task in tasks}, dict.fromkeys("abc", history(1.0))
-    verdicts = dict(judge_all(judges, kernels, histories, made.append, lambda: len(made) == 2))
+    enough = {"out_of_time": lambda: len(made) == 2}
+    verdicts = dict(judge_all(judges, kernels, histories, made.append, **enough))
     assert judges.asked == [["b"], ["c"]]
     assert [verdicts[key].judged for key in "abc"] == [False, True, True]

@@ -27,11 +27,6 @@ OTHER_RIVAL = 1.5
 moments, and a busy neighbour slows a machine by half."""
 
 
-ENOUGH = 4
-"""Candidates that must have run before the fastest of them is deployed without a comparison: it is
-faster than the default schedule then, as a rule."""
-
-
 @dataclass(frozen=True)
 class Verdict:
     """The result of a kernel's final comparison.
@@ -81,17 +76,20 @@ def judge_all(
     kernels: Mapping[str, Sequence[Task]],
     histories: Mapping[str, History],
     record: Callable[[Judgement], None],
+    defaults: Mapping[str, float] | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[str, Verdict]]:
     """Compare the fastest candidates of every kernel with the untuned one; see `decide`.
 
-    Kernels for which there is no time have what the search found, see `unjudged`.
+    Kernels for which there is no time, or whose candidates were clearly slower than the default
+    schedule, have what the search found, see `unjudged`.
 
     Args:
         judge: Makes the comparisons.
         kernels: Tasks that compute the same, the kernel's own first, by key of the kernel.
         histories: What was measured, by key of the task.
         record: Is called with every comparison as soon as it was made.
+        defaults: Seconds of kernels with their default schedules, as far as they are known.
         out_of_time: Returns whether no more comparison should begin.
 
     Yields:
@@ -99,13 +97,19 @@ def judge_all(
     """
     # The heavy ones first: they matter most, and finals that take equally long share the cores.
     by_size = sorted(kernels.items(), key=lambda kernel: -kernel[1][0].flops)
-    finals = {key: Final(mine[0], finalists_of(mine, histories)) for key, mine in by_size}
+    known = defaults or {}
+    finals: dict[str, Final] = {}
+    for key, mine in by_size:
+        if _hopeless(mine, histories, known.get(key, math.inf)):
+            yield key, replace(unjudged(mine, histories, known[key]), judged=True)
+        else:
+            finals[key] = Final(mine[0], finalists_of(mine, histories))
     lost: dict[str, Verdict] = {}
     reserves: list[tuple[str, Final]] = []
     judged = judge.judge(list(finals.values()), TOLERANCE)
     for key, final in finals.items():
         if out_of_time():
-            yield key, unjudged(kernels[key], histories)
+            yield key, unjudged(kernels[key], histories, known.get(key, math.inf))
             continue
         found = next(judged)
         record(Judgement(final, found))
@@ -126,7 +130,15 @@ def judge_all(
     yield from lost.items()
 
 
-def unjudged(tasks: Sequence[Task], histories: Mapping[str, History]) -> Verdict:
+def _hopeless(tasks: Sequence[Task], histories: Mapping[str, History], default_secs: float) -> bool:
+    """Return whether all candidates of a kernel were clearly slower than the default schedule."""
+    ran = _by_speed(tasks, histories)
+    return math.isfinite(default_secs) and all(secs > RIVAL * default_secs for secs, _ in ran)
+
+
+def unjudged(
+    tasks: Sequence[Task], histories: Mapping[str, History], default_secs: float
+) -> Verdict:
     """Return what is deployed of a kernel without a comparison: it is checked in the whole model.
 
     Candidates of other algorithms are not: they may lose digits.
@@ -134,12 +146,17 @@ def unjudged(tasks: Sequence[Task], histories: Mapping[str, History]) -> Verdict
     Args:
         tasks: Tasks that compute the kernel.
         histories: What was measured, by key of the task.
+        default_secs: Seconds of the kernel with its default schedule; infinite if not known.
+
+    Returns:
+        The fastest candidate if it was faster than the default schedule, and otherwise nobody.
     """
     ran = _by_speed([task for task in tasks if not task.computes], histories)
-    if len(ran) < ENOUGH:
-        reason = "there was no time to compare it with its default schedule"
-        return Verdict(None, math.inf, math.inf, (reason,), judged=False)
-    return Verdict(ran[0][1], ran[0][0], math.inf, judged=False)
+    if ran and ran[0][0] < default_secs:
+        return Verdict(ran[0][1], ran[0][0], default_secs, judged=False)
+    reason = f"slower than by default: {ran[0][0] * 1e6:.4g} us" if ran else ""
+    told = (f"{reason}, {default_secs * 1e6:.4g} us",) if reason else ()
+    return Verdict(None, default_secs, default_secs, told, judged=False)
 
 
 def _verdict(final: Final, found: Judged) -> Verdict:

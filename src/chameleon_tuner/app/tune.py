@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from chameleon_tuner.app import calibration
+from chameleon_tuner.app.defaults import time_defaults, with_estimates
 from chameleon_tuner.app.deploy import Deployer, Deployment
 from chameleon_tuner.app.folder import RunRecords, check_folder, check_places
 from chameleon_tuner.app.judge import Judgement, Verdict, judge_all
@@ -49,6 +50,12 @@ BUILDS_A_CORE, MOST_BUILDS = 4, 64
 """Candidates that are built before any of them is run: 4 a core, at most 64. With fewer some cores
 are idle while another compiles the last one; with more the search learns too late."""
 
+
+DEFAULTS = 1 / 6
+"""Most of the time for the search that is for timing default schedules."""
+
+DEFAULT_ROUND_SECS = 0.01
+"""Seconds that a default schedule is timed for before the search."""
 
 LEAST_FINALS = 1 / 6
 """Least share of a time budget for the final comparisons, the heaviest kernels first."""
@@ -97,10 +104,13 @@ class Searched:
     Attributes:
         histories: What was measured, by key of the task.
         ended_secs: When it ended on the clock of the run, or when it had to, if it took longer.
+        defaults: Seconds of kernels with their default schedules, by key of the kernel; they are
+            measured where the time is limited.
     """
 
     histories: Histories
     ended_secs: float
+    defaults: Mapping[str, float] = field(default_factory=dict)
 
 
 def prepare(run: Run, model: Any) -> Prepared:
@@ -142,7 +152,7 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
         What was measured, and when the time for it was up.
 
     Raises:
-        NothingMeasuredError: No candidate could be built and run.
+        NothingMeasuredError: No candidate could be built and run, of those that were tried.
         MeasurementError: No more measuring is possible.
     """
     project, shared = prepared.project, SharedRecords()
@@ -158,7 +168,14 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
     budget = run.options.budget(kernels, prepared.begun_secs, here, begin_secs)
     deadline_secs = begin_secs + budget.deadline - time.monotonic()
     together = builds_together(project.threads)
-    scheduler = GradientScheduler(project.tasks, budget, run.recipe.batch, together=together)
+    defaults = _defaults(run, project, deadline_secs) if timed else {}
+    scheduler = GradientScheduler(
+        project.tasks,
+        budget,
+        run.recipe.batch,
+        together=together,
+        defaults=with_estimates(defaults, by_kernel(project.tasks)),
+    )
     policy = TimingPolicy(apart_bytes=project.apart_bytes)
     local = LocalMeasurer(run.pool, policy, clock=run.clock)
     measurer = Remembering(local, records.store, records.run_id, records.environment)
@@ -167,26 +184,39 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
     run.progress.begin(prepared.source.name, project.tasks, scheduler, recorded)
     search(scheduler, searches, measurer, run.progress, run.clock)
     histories = {key: searched.history for key, searched in searches.items()}
-    if all(history.best is None for history in histories.values()):
+    tried = any(len(history.outcomes) for history in histories.values())
+    if tried and all(history.best is None for history in histories.values()):
         raise NothingMeasuredError(_why_nothing(histories))
-    return Searched(histories, min(deadline_secs, run.clock.total()))
+    return Searched(histories, min(deadline_secs, run.clock.total()), defaults)
+
+
+def _defaults(run: Run, project: Project, deadline_secs: float) -> dict[str, float]:
+    """Time default schedules in a small part of the time until the end of the search."""
+    now_secs = run.clock.total()
+    until_secs = now_secs + DEFAULTS * (deadline_secs - now_secs)
+    judge = LocalJudge(
+        run.pool, project.apart_bytes, clock=run.clock, rounds=1, round_secs=DEFAULT_ROUND_SECS
+    )
+    kernels = by_kernel(project.tasks)
+    return time_defaults(judge, kernels, lambda: run.clock.total() > until_secs)
 
 
 def judge_kernels(
-    run: Run, prepared: Prepared, histories: Histories, records: RunRecords
+    run: Run, prepared: Prepared, searched: Searched, records: RunRecords
 ) -> Verdicts:
     """Compare the fastest candidates of every kernel with the untuned kernel.
 
     Args:
         run: The run.
         prepared: The model.
-        histories: What was measured, by key of the task.
+        searched: What was measured.
         records: Receives all timings.
 
     Returns:
         Verdicts by key of the kernel.
     """
     kernels, verdicts = by_kernel(prepared.project.tasks), {}
+    histories = searched.histories
     judge = LocalJudge(run.pool, prepared.project.apart_bytes, clock=run.clock)
 
     def record(judgement: Judgement) -> None:
@@ -201,7 +231,9 @@ def judge_kernels(
         return run.clock.total() > until_secs
 
     run.progress.finishing(0, len(kernels))
-    for key, verdict in judge_all(judge, kernels, histories, record, out_of_time):
+    for key, verdict in judge_all(
+        judge, kernels, histories, record, searched.defaults, out_of_time
+    ):
         verdicts[key] = verdict
         run.progress.finishing(len(verdicts), len(kernels))
     return verdicts
@@ -231,7 +263,7 @@ class Stages:
 
     prepare: Callable[[Run, Any], Prepared] = prepare
     search: Callable[[Run, Prepared, RunRecords], Searched] = search_tasks
-    judge: Callable[[Run, Prepared, Histories, RunRecords], Verdicts] = judge_kernels
+    judge: Callable[[Run, Prepared, Searched, RunRecords], Verdicts] = judge_kernels
     deploy: Callable[[Run, Prepared, Verdicts, RunRecords], Deployment] = deploy_winners
 
 
@@ -325,7 +357,7 @@ def _tuned(
 ) -> tuple[Searched, Deployment]:
     """Search, judge and deploy; what was measured before is recalled."""
     searched = stages.search(run, prepared, records)
-    verdicts = stages.judge(run, prepared, searched.histories, records)
+    verdicts = stages.judge(run, prepared, searched, records)
     return searched, stages.deploy(run, prepared, verdicts, records)
 
 
@@ -367,8 +399,6 @@ def _kind(project: Project) -> str:
 
 def _why_nothing(histories: Histories) -> str:
     outcomes = [outcome for history in histories.values() for outcome in history.outcomes]
-    if not outcomes:
-        return "nothing was measured: the budget ended before the first candidate; give it more"
     last = outcomes[-1]
     return (
         f"none of {len(outcomes)} candidates could be built and run; the last one: "

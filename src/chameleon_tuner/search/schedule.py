@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from chameleon_tuner.core.errors import UsageError
@@ -71,6 +71,10 @@ def parse_duration(text: str) -> float:
         raise UsageError(f"{text!r} is not a duration; write 90s, 10m or 1h30m")
     return seconds
 
+
+LEAST = 4
+"""The least number of trials of a batch where kernels have default schedules: the fastest of fewer
+is slower than the default, as a rule."""
 
 TRIAL_SECS = 0.25
 """The estimated seconds of a trial, before any is measured: 0.15 to 0.3 s on two cores."""
@@ -141,7 +145,11 @@ class Standing:
         return self.best_secs[-1] if self.best_secs else math.inf
 
     def gain_per_trial(
-        self, parameters: ScheduleParameters, batch: int, incumbent_secs: float
+        self,
+        parameters: ScheduleParameters,
+        batch: int,
+        incumbent_secs: float,
+        default_secs: float = math.inf,
     ) -> float:
         """Estimate the seconds that the network gains by one more trial of the task.
 
@@ -149,19 +157,24 @@ class Standing:
             parameters: The parameters of the estimate.
             batch: The number of trials of the next batch.
             incumbent_secs: The best latency of all tasks that compute the same kernel.
+            default_secs: The latency of the kernel without any candidate; infinite if it is not
+                known.
 
         Returns:
-            The expected gain of all calls of the kernel per trial, in seconds. It is infinite for
-            an untried task, and while no task for the same kernel has run; it is zero for a task of
-            which nothing ran if another task for the kernel has run.
+            The expected gain of all calls of the kernel per trial, in seconds. For an untried task
+            it follows from the default latency. It is infinite where that is not known, and while
+            no task for the same kernel has run; it is zero for a task of which nothing ran if
+            another task for the kernel has run.
         """
         best = self.fastest_secs
+        if not self.best_secs and math.isfinite(default_secs):
+            return self.task.weight * parameters.optimism * default_secs
         if math.isinf(best):
             return 0.0 if self.best_secs and math.isfinite(incumbent_secs) else math.inf
         before = self.best_secs[max(0, len(self.best_secs) - 1 - parameters.window)]
         steps = min(parameters.window, len(self.best_secs) - 1)
         recent = (before - best) / (steps * batch) if steps and math.isfinite(before) else 0.0
-        outlook = parameters.optimism * best / max(self.trials, 1)
+        outlook = parameters.optimism * min(best, default_secs) / max(self.trials, 1)
         behind = self._behind(parameters, incumbent_secs) / batch
         return self.task.weight * max(0.0, max(recent, outlook) - behind)
 
@@ -192,6 +205,9 @@ class GradientScheduler:
     heaviest first. If the time ends during this round, every kernel has candidates as long as there
     was time for one batch of each.
 
+    If the latency of every kernel without candidates is known, there is no such round: a kernel
+    from which the network cannot gain much waits for the others.
+
     If a batch of one task would leave cores idle, the batches of several tasks are measured
     together.
 
@@ -207,6 +223,7 @@ class GradientScheduler:
             short, so that more tasks get a share of it.
         parameters: The parameters of the estimate of gains.
         together: The number of trials that keeps all cores busy.
+        defaults: The latency of kernels without any candidate, in seconds, by their keys.
 
     Attributes:
         at_once: The approximate number of trials between two decisions.
@@ -220,10 +237,14 @@ class GradientScheduler:
         batch: int,
         parameters: ScheduleParameters | None = None,
         together: int = 1,
+        defaults: Mapping[str, float] | None = None,
     ) -> None:
-        self._budget, self._together = budget, together
+        self._budget, self._together, self._defaults = budget, together, defaults or {}
         self._batch = _affordable(len(tasks), budget, batch, share=1.0)
         self._first = _affordable(len(tasks), budget, batch, share=0.5)
+        if self._defaults:  # not every task needs a batch
+            least = min(batch, LEAST)
+            self._batch, self._first = max(self._batch, least), max(self._first, least)
         self._parameters = _for_batches(parameters or ScheduleParameters(), batch / self._batch)
         self.at_once = max(self._batch, together)
         by_work = sorted(
@@ -251,7 +272,7 @@ class GradientScheduler:
         """Return the tasks from which the network gains, in the order of their gain.
 
         Tasks on a plateau come last, and only if there is a time budget. While there are untried
-        tasks, only these are returned.
+        tasks of which nothing is known, only these are returned.
         """
         incumbents: dict[str, float] = {}
         for standing in self.standings.values():
@@ -260,7 +281,10 @@ class GradientScheduler:
             incumbents[kernel] = min(fastest, standing.fastest_secs)
         gains = {
             key: standing.gain_per_trial(
-                self._parameters, self._batch, incumbents[standing.task.kernel]
+                self._parameters,
+                self._batch,
+                incumbents[standing.task.kernel],
+                self._defaults.get(standing.task.kernel, math.inf),
             )
             for key, standing in self.standings.items()
             if not standing.over(self._parameters)
@@ -270,7 +294,9 @@ class GradientScheduler:
         if not self._budget.timed:
             gaining = [key for key in gaining if key not in settled]
         ranked = sorted(gaining, key=lambda key: (key in settled, -gains[key]))
-        untried = [key for key in ranked if not self.standings[key].best_secs]
+        untried = [
+            key for key in ranked if not self.standings[key].best_secs and math.isinf(gains[key])
+        ]
         return [self.standings[key].task for key in untried or ranked]
 
     def trials_left(self) -> int:

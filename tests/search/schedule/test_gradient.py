@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chameleon_tuner.search.schedule import Budget, GradientScheduler, ScheduleParameters
+from chameleon_tuner.search.schedule import (
+    LEAST,
+    Budget,
+    GradientScheduler,
+    ScheduleParameters,
+)
 from chameleon_tuner.space import Choice, DesignSpace, Sketch
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.testing.landscapes import tiny_space
@@ -39,6 +44,24 @@ def test_every_task_first_the_heaviest_before() -> None:
         seen.append(plan.task.name)
         scheduler.observe(plan.task, 16, 1.0, exhausted=False)
     assert seen == ["heavy", "often", "light"]
+
+
+def test_kernels_with_known_defaults_wait_for_those_that_matter_more() -> None:
+    heavy, light = task("heavy", weight=3), task("light")
+    defaults = {heavy.kernel: 1.0, light.kernel: 0.1}
+    scheduler = GradientScheduler(
+        [light, heavy], Budget(1000, search_secs=0.1), 16, defaults=defaults
+    )
+    seen = []
+    for _ in range(8):
+        [plan] = scheduler.next()
+        assert plan.trials == LEAST
+        seen.append(plan.task.name)
+        scheduler.observe(plan.task, LEAST, 0.9 if plan.task is heavy else 0.2, exhausted=False)
+    # 3 * 0.9 / 4, 3 * 0.9 / 8, ... for the heavy one, until the light one's 0.1 is more
+    assert seen == ["heavy"] * 7 + ["light"]
+    known = GradientScheduler([light, heavy], Budget(1000), 16, defaults={heavy.kernel: 1.0})
+    assert following(known) is light  # nothing is known of it
 
 
 def test_trials_go_where_the_network_gains_most() -> None:

@@ -77,6 +77,21 @@ def argmax() -> Any:
     return function(x, topi.argmax(x, axis=1))
 
 
+def joined(axis: int, *lengths: int) -> Any:
+    """Return a concatenation with what is fused to it."""
+    shape = [4, 24, 16, 40]
+    tensors = [
+        tensor(*shape[:axis], length, *shape[axis + 1 :], name=f"x{n}")
+        for n, length in enumerate(lengths)
+    ]
+    return function(*tensors, topi.nn.relu(topi.concatenate(tensors, axis)))
+
+
+def padded() -> Any:
+    x = tensor(4, 30, 30, 16)
+    return function(x, topi.nn.pad(x, (0, 1, 1, 0), (0, 1, 1, 0)))
+
+
 KERNELS = {
     "convolution": convolution(),
     "product": product(64, 48, 96),
@@ -88,6 +103,11 @@ KERNELS = {
     "several outputs": several_outputs(),
     "everything summed": everything_summed(),
     "argmax": argmax(),
+    "joined channels": joined(3, 32, 8, 64),
+    "joined odd channels": joined(3, 5, 8, 3),
+    "joined rows": joined(1, 2, 5),
+    "joined images": joined(0, 1, 2),
+    "padded": padded(),
 }
 
 
@@ -128,3 +148,10 @@ def test_scheduled_kernels_stay_as_they_are() -> None:
     tvm.ir.assert_structural_equal(found["done"], done)
     assert found["other"].attrs["tirx.is_scheduled"]
     assert "T.parallel" in found["other"].script()
+
+
+@pytest.mark.parametrize("name", ["joined channels", "joined odd channels", "joined rows"])
+def test_joined_arrays_have_a_loop_each(name: str) -> None:
+    text = scheduled_by_default(KERNELS[name], NARROW).script()
+    assert text.count("_partition") >= 2
+    assert text.count("T.parallel") == 1

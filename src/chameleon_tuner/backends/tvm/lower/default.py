@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import tirx
 from tvm.ir import IRModule
 from tvm.s_tir import Schedule, dlight
@@ -25,6 +26,9 @@ _CROWDED, _UNEVEN = 0.8, 0.85
 are computed one by one. On a Zen 1 a convolution of 56x56 makes 73 GFLOP/s in tiles of 4 by 2
 vectors, 44 in 7 by 2 and 62 in 3 by 4. One of 7x7 makes 9.8 in tiles of 7 by 2, 6.8 in 7 by 1. A
 product of 197 rows makes 58 in tiles that leave one over, and 33 row by row."""
+
+_MOST_SEAMS = 32
+"""Arrays of a concatenation that get a loop each; more would take seconds to compile."""
 
 _SPATIAL, _REDUCTION = 0, 2
 """Kinds of iteration variables, as TVM numbers them."""
@@ -119,6 +123,10 @@ def _share(schedule: Schedule, block: Any, bits: int) -> None:
     inner = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == _REDUCTION]
     if not outer:
         return
+    axis, seams = (0, []) if inner or len(outer) < 2 else _seams(schedule, block)
+    if seams:
+        _share_pieces(schedule, outer, axis, seams, bits)
+        return
     along = bool(inner) and _sums_rows(schedule, block)
     tile = [] if along else _tile(schedule, outer, bits, sums=bool(inner))
     schedule.reorder(*outer, *inner, *tile)
@@ -129,6 +137,54 @@ def _share(schedule: Schedule, block: Any, bits: int) -> None:
     schedule.parallel(schedule.fuse(*outer) if len(outer) > 1 else outer[0])
     if inner:
         schedule.decompose_reduction(block, inner[0])
+
+
+def _seams(schedule: Schedule, block: Any) -> tuple[int, list[int]]:
+    """Return the axis along which a block puts arrays next to each other, and where they meet.
+
+    TVM's concatenation asks for every element which array it comes from: conditions `seam <= axis`.
+    No seams are returned where there are conditions on several axes, such as for padding.
+    """
+    found = schedule.get(block)
+    seams: dict[int, set[int]] = {}
+
+    def see(condition: Any) -> None:
+        for axis, variable in enumerate(found.iter_vars):
+            if isinstance(condition.a, tirx.IntImm) and variable.var.same_as(condition.b):
+                seams.setdefault(axis, set()).add(int(condition.a))
+
+    tvm_ffi.structural_walk(found.body, (tirx.LE, see))
+    if len(seams) != 1:
+        return 0, []
+    [(axis, points)] = seams.items()
+    extent = _extent(schedule, schedule.get_loops(block)[axis])
+    inside = sorted(point for point in points if 0 < point < extent)
+    return axis, inside if len(inside) <= _MOST_SEAMS else []
+
+
+def _share_pieces(
+    schedule: Schedule, outer: list[Any], axis: int, seams: Sequence[int], bits: int
+) -> None:
+    """Share a concatenation among threads, with a loop of its own for every array.
+
+    The conditions are decided when it is compiled then. The last concatenation of a DenseNet-121,
+    of 25 arrays with what is fused to it, takes 55 us instead of 2,575 on two cores of a Zen 1.
+    """
+    last = axis == len(outer) - 1
+    whole = math.gcd(_extent(schedule, outer[-1]), *(seams if last else ()))
+    lanes = next((n for n in (bits // 32, bits // 64) if whole % n == 0), 1)
+    columns = []
+    if lanes > 1:
+        outer[-1], vector = schedule.split(outer[-1], [None, lanes])
+        columns.append(vector)
+        seams = [seam // lanes for seam in seams] if last else seams
+    pieces = outer.pop(axis)
+    schedule.reorder(*outer, pieces, *columns)
+    for vector in columns:
+        schedule.vectorize(vector)
+    schedule.parallel(schedule.fuse(*outer) if len(outer) > 1 else outer[0])
+    lengths = [end - begin for begin, end in zip([0, *seams], seams, strict=False)]
+    schedule.loop_partition(pieces, [*lengths, None])
 
 
 def _sums_rows(schedule: Schedule, block: Any) -> bool:
