@@ -82,7 +82,7 @@ def test_as_many_candidates_are_built_together_as_keep_the_cores_busy(
     monkeypatch.setattr(tuner, "GradientScheduler", scheduler)
     with pytest.raises(UsageError, match="enough seen"):
         tuner.tune(tiny_onnx, tmp_path / "out")
-    assert given == {"together": min(4 * usable_cores(), 64)}
+    assert given == {"together": min(4 * usable_cores(), 64), "defaults": {}}
 
 
 def test_without_one_only_trials_count() -> None:

@@ -39,7 +39,8 @@ def with_default_schedules(module: IRModule, target: Target) -> IRModule:
 
     Without one a kernel cannot be launched on a GPU, where TVM's own defaults are taken. On a CPU
     it runs in one thread, one value at a time. On two cores of a Zen 1 such a convolution of
-    56x56x64 takes 256 ms, by default 6.3 ms, and a matrix product of 197x192x768 53 and 2.2 ms.
+    56x56x64 takes 224 ms, by default 3.3 ms, and a matrix product of 196x192x768 53 and 1.0 ms
+    (`benchmarks/defaults.py`).
 
     Args:
         module: A lowered module; scheduled kernels are marked by `tirx.is_scheduled`.
@@ -167,8 +168,8 @@ def _share_pieces(
 ) -> None:
     """Share a concatenation among threads, with a loop of its own for every array.
 
-    The conditions are decided when it is compiled then. The last concatenation of a DenseNet-121,
-    of 25 arrays with what is fused to it, takes 55 us instead of 2,575 on two cores of a Zen 1.
+    The conditions are decided when it is compiled then. A concatenation of 25 arrays as in a
+    DenseNet-121 takes 24 us instead of 3,726 on two cores of a Zen 1 (`benchmarks/defaults.py`).
     """
     last = axis == len(outer) - 1
     whole = math.gcd(_extent(schedule, outer[-1]), *(seams if last else ()))
