@@ -80,7 +80,7 @@ def scheduled_by_default(function: Any, target: Target) -> Any:
         _inline(schedule)
         for block in _blocks(schedule):
             _share(schedule, block, vector_bits(target))
-    except (RuntimeError, ValueError):  # what a schedule refuses
+    except Exception:  # what TVM refuses, and kernels of a form that is not known here
         return function
     return schedule.mod["main"].with_attr("tirx.is_scheduled", True)
 
