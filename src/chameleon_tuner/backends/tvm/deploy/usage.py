@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chameleon_tuner.backends.tvm.deploy.manifest import Manifest
+from chameleon_tuner.system.machine import UNBOUND
 
 
 def usage(manifest: Manifest, folder: Path) -> Iterator[str]:
@@ -44,7 +45,8 @@ def _script(manifest: Manifest) -> Iterator[str]:
     weight = 'weights[f"weight{n}"]' + ("" if kind == "cpu" else ".copyto(device)")
     tensors = [f"tvm.runtime.tensor({variable}, device)" for variable, _ in named]
     yield from ("import os", "")
-    yield from (f'os.environ["TVM_NUM_THREADS"] = "{manifest.threads}"', "")
+    yield f'os.environ["TVM_NUM_THREADS"] = "{manifest.threads}"'
+    yield from (f'os.environ["{UNBOUND}"] = "0"', "")
     yield from ("import numpy as np", "import tvm", "from tvm import relax", "")
     yield f"device = tvm.{kind}()"
     yield 'machine = relax.VirtualMachine(tvm.runtime.load_module("model.so"), device)'
