@@ -144,3 +144,33 @@ def test_other_dtypes_and_other_functions_are_left_alone() -> None:
     for compute, dtype in ((tirx.exp, "float64"), (tirx.sin, "float32")):
         module = module_of(compute, True, dtype, 1024)
         tvm.ir.assert_structural_equal(without_calls(module, TARGET), module)
+
+
+NESTED: dict[str, tuple[Callable[[Any], Any], Callable[[Array], Array]]] = {
+    "softplus": (lambda v: tirx.log(1.0 + tirx.exp(v)), lambda x: np.log(1 + np.exp(x))),
+    "mish": (
+        lambda v: v * tirx.tanh(tirx.log1p(tirx.exp(v))),
+        lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    ),
+    "under a condition": (
+        lambda v: tirx.tanh(tirx.if_then_else(v > 0, tirx.exp(v), tirx.log(1.0 - v))),
+        lambda x: np.tanh(np.where(x > 0, np.exp(x), np.log(1 - np.minimum(x, 0)))),
+    ),
+    "where": (
+        lambda v: tirx.sigmoid(tirx.Select(v > 0, tirx.exp(v), v)),
+        lambda x: special.expit(np.where(x > 0, np.exp(x), x)),
+    ),
+    "twice": (
+        lambda v: tirx.erf(tirx.exp(v) - tirx.exp(0.5 * v)),
+        lambda x: special.erf(np.exp(x) - np.exp(0.5 * x)),
+    ),
+}
+
+
+@pytest.mark.parametrize("vectorised", [True, False])
+@pytest.mark.parametrize("name", NESTED)
+def test_functions_of_functions(name: str, vectorised: bool) -> None:
+    compute, reference = NESTED[name]
+    x = np.linspace(-5, 5, 1024, dtype=np.float32)
+    got = run(module_of(compute, vectorised, count=1024), x)
+    np.testing.assert_allclose(got, reference(x.astype(np.float64)), rtol=2e-5, atol=1e-6)

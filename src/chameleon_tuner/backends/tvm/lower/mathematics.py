@@ -19,6 +19,8 @@ is a product, a root, or their reciprocal where the exponent is one of `POWERS`.
 the trigonometric functions call libm as before: an error of one unit in a logarithm is one of a
 thousand in a large power, and large angles are reduced with more digits than a float32 has.
 
+A function of another one, such as the logarithm in a softplus, stays a call; the inner one does not.
+
 The functions are operators of their own, into which a kernel's are renamed when it is compiled.
 TVM's baselines, which are not renamed, keep libm.
 """
@@ -335,7 +337,8 @@ def _renamed(call: Any) -> Any:
         return call
     dtype = str(call.ty.dtype)
     if name in FUNCTIONS and dtype in ("float32", *_WIDENED):
-        return _function(name, call.args[0], dtype)
+        # TVM refuses a name whose meaning contains further names: the outer function stays a call.
+        return call if _has_function(call.args[0]) else _function(name, call.args[0], dtype)
     if name == "rsqrt" and dtype == "float32":
         return tirx.const(1.0, dtype) / tirx.sqrt(call.args[0])
     exponent = call.args[-1]
@@ -343,6 +346,18 @@ def _renamed(call: Any) -> Any:
         exact = POWERS.get(float(exponent.value))
         return exact(call.args[0]) if exact else call
     return call
+
+
+def _has_function(argument: Any) -> bool:
+    """Return whether an argument contains a function that is straight-line code by now."""
+    found: list[Any] = []
+
+    def see(call: Any) -> None:
+        if str(getattr(call.op, "name", "")).startswith(_PREFIX):
+            found.append(call)
+
+    tvm_ffi.structural_walk(argument, (Call, see))
+    return bool(found)
 
 
 def _function(name: str, argument: Any, dtype: str) -> Any:
