@@ -19,7 +19,7 @@ is a product, a root, or their reciprocal where the exponent is one of `POWERS`.
 the trigonometric functions call libm as before: an error of one unit in a logarithm is one of a
 thousand in a large power, and large angles are reduced with more digits than a float32 has.
 
-A function of another one, such as the logarithm in a softplus, stays a call; the inner one does not.
+A function of another one, such as the logarithm in a softplus, stays a call; the inner one is code.
 
 The functions are operators of their own, into which a kernel's are renamed when it is compiled.
 TVM's baselines, which are not renamed, keep libm.
