@@ -1,4 +1,4 @@
-"""Transcendental functions as straight-line code, against float64 over all of float32."""
+"""Transcendental functions as straight-line code, against float64 on random bits of float32."""
 
 from __future__ import annotations
 
