@@ -154,9 +154,11 @@ def unjudged(
     ran = _by_speed([task for task in tasks if not task.computes], histories)
     if ran and ran[0][0] < default_secs:
         return Verdict(ran[0][1], ran[0][0], default_secs, judged=False)
-    reason = f"slower than by default: {ran[0][0] * 1e6:.4g} us" if ran else ""
-    told = (f"{reason}, {default_secs * 1e6:.4g} us",) if reason else ()
-    return Verdict(None, default_secs, default_secs, told, judged=False)
+    refused = tuple(
+        f"slower than by default: {secs * 1e6:.4g} us, {default_secs * 1e6:.4g} us"
+        for secs, _ in ran[:1]
+    )
+    return Verdict(None, default_secs, default_secs, refused, judged=False)
 
 
 def _verdict(final: Final, found: Judged) -> Verdict:

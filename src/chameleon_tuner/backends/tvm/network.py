@@ -19,13 +19,12 @@ from chameleon_tuner.backends.tvm.lower.graph import fuse, key_of, lay_out, norm
 from chameleon_tuner.backends.tvm.lower.kernel import (
     argument_shapes,
     device_of,
-    is_gpu,
     weights_bytes,
 )
 from chameleon_tuner.backends.tvm.rewrites import registered
 from chameleon_tuner.backends.tvm.rewrites.base import Alternatives, joined, loaded
 from chameleon_tuner.backends.tvm.space.traces import NoSpaceError, TracedSpace
-from chameleon_tuner.backends.tvm.targets import as_json, resolve_target, vector_bits
+from chameleon_tuner.backends.tvm.targets import as_json, is_gpu, resolve_target, vector_bits
 from chameleon_tuner.core.errors import TargetError
 from chameleon_tuner.ports.backend import Designer
 from chameleon_tuner.ports.handler import DeriveSpace

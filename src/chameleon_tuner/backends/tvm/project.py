@@ -29,10 +29,10 @@ from chameleon_tuner.backends.tvm.deploy.manifest import (
 from chameleon_tuner.backends.tvm.deploy.usage import usage
 from chameleon_tuner.backends.tvm.frontend.program import from_onnx
 from chameleon_tuner.backends.tvm.frontend.trial import trial_inputs
-from chameleon_tuner.backends.tvm.lower.kernel import device_of, is_gpu
+from chameleon_tuner.backends.tvm.lower.kernel import device_of
 from chameleon_tuner.backends.tvm.mending import Mending
 from chameleon_tuner.backends.tvm.network import Network, prepare
-from chameleon_tuner.backends.tvm.targets import as_json
+from chameleon_tuner.backends.tvm.targets import as_json, is_gpu
 from chameleon_tuner.core.shapes import told_shapes
 from chameleon_tuner.ports.backend import Rehearsal, Winner
 from chameleon_tuner.ports.handler import ONNXRUNTIME, TUNED, UNTUNED, OpenModel

@@ -62,7 +62,7 @@ def resolve_target(text: str, threads: int) -> Target:
     target = _parsed(text)
     if target.kind.name == "cuda":
         return Target({**_CUDA_LIMITS, **as_json(target)})
-    if target.kind.name != "llvm":
+    if is_gpu(target):
         return target
     _check_cpu(target)
     if "num-cores" in target.attrs:
@@ -109,9 +109,14 @@ def host_features() -> frozenset[str]:
     )
 
 
+def is_gpu(target: Target) -> bool:
+    """Return whether kernels for a target are launched on a GPU."""
+    return str(target.kind.name) != "llvm"
+
+
 def required_features(target: Target) -> frozenset[str]:
     """Return the vector extensions that code for a CPU target may use; empty for other kinds."""
-    return _vector_features(target) if target.kind.name == "llvm" else frozenset()
+    return frozenset() if is_gpu(target) else _vector_features(target)
 
 
 def vector_bits(target: Target) -> int:

@@ -19,7 +19,7 @@ from chameleon_tuner.backends.tvm.lower.kernel import device_of
 from chameleon_tuner.core.errors import LibraryError, last_line
 from chameleon_tuner.system.checksums import Checksum
 from chameleon_tuner.system.clock import mean_secs
-from chameleon_tuner.system.machine import UNBOUND
+from chameleon_tuner.system.machine import thread_environment
 
 
 class CompiledModel:
@@ -41,8 +41,7 @@ class CompiledModel:
     def __init__(self, library: Path, manifest: Manifest, weights: Mapping[str, Any]) -> None:
         _require_unreplaced(library, manifest.files.get(library.name))
         # TVM reads these variables when its thread pool starts, at the first kernel of a thread.
-        os.environ["TVM_NUM_THREADS"] = str(manifest.threads)
-        os.environ.setdefault(UNBOUND, "0")
+        os.environ.update(thread_environment(manifest.threads))
         self.device = device_of(Target(dict(manifest.target)))
         self._threads = manifest.threads
         self._parts = [

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chameleon_tuner.backends.tvm.deploy.manifest import Manifest
-from chameleon_tuner.system.machine import UNBOUND
 
 
 def usage(manifest: Manifest, folder: Path) -> Iterator[str]:
@@ -46,7 +45,7 @@ def _script(manifest: Manifest) -> Iterator[str]:
     tensors = [f"tvm.runtime.tensor({variable}, device)" for variable, _ in named]
     yield from ("import os", "")
     yield f'os.environ["TVM_NUM_THREADS"] = "{manifest.threads}"'
-    yield from (f'os.environ["{UNBOUND}"] = "0"', "")
+    yield from ('os.environ["TVM_BIND_THREADS"] = "0"', "")
     yield from ("import numpy as np", "import tvm", "from tvm import relax", "")
     yield f"device = tvm.{kind}()"
     yield 'machine = relax.VirtualMachine(tvm.runtime.load_module("model.so"), device)'

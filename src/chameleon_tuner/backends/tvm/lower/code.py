@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from tvm.ir import IRModule
 from tvm.relax import transform, vm_build
 from tvm.target import Target
 
-from chameleon_tuner.backends.tvm.lower.kernel import is_gpu, lean_lowering
+from chameleon_tuner.backends.tvm.lower.kernel import lean_lowering
+from chameleon_tuner.backends.tvm.targets import is_gpu
 from chameleon_tuner.system.files import ScratchFolder
 from chameleon_tuner.system.machine import usable_cores
 
@@ -63,20 +65,17 @@ class Compiled:
             module, builder = _finalize()(self.module), relax.ExecBuilder()
             left = vm_build._vmcodegen(builder, module, "bytecode")
         kernels = [(v, f) for v, f in left.functions.items() if isinstance(f, tvm.tirx.PrimFunc)]
-        cores = max(1, min(usable_cores(), len(kernels)))
+        cores = usable_cores()
+        modules = [IRModule(dict(kernels[core::cores])) for core in range(min(cores, len(kernels)))]
         scratch = ScratchFolder()
         with ThreadPoolExecutor(max_workers=cores) as executor:  # LLVM releases Python's lock
-            modules = [IRModule(dict(kernels[core::cores])) for core in range(cores)]
-            compiled = executor.map(partial(self._object, scratch.path), range(cores), modules)
-            objects = [found for found in compiled if found is not None]
+            objects = list(executor.map(partial(self._object, scratch.path), count(), modules))
         linked = vm_build._vmlink(builder, self.target, None, ext_libs=objects)
         linked.export_library(str(library))
 
     def _object(self, folder: Path, number: int, kernels: IRModule) -> Any:
-        """Compile some kernels to an object file; None if there are none."""
+        """Compile some kernels to an object file."""
         names = [str(function.attrs["global_symbol"]) for function in kernels.functions.values()]
-        if not names:
-            return None
         path = str(folder / f"{number}.o")
         with self.target, self._lowering():
             tvm.tirx.build(kernels, target=self.target).write_to_file(path, "o")

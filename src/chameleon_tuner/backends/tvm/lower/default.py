@@ -13,7 +13,7 @@ from tvm.ir import IRModule
 from tvm.s_tir import Schedule, dlight
 from tvm.target import Target
 
-from chameleon_tuner.backends.tvm.targets import vector_bits
+from chameleon_tuner.backends.tvm.targets import is_gpu, vector_bits
 
 SERIAL_WORK = 1 << 14
 """Kernels with fewer steps of their loops stay as they are: to wake threads takes as long."""
@@ -46,7 +46,7 @@ def with_default_schedules(module: IRModule, target: Target) -> IRModule:
         module: A lowered module; scheduled kernels are marked by `tirx.is_scheduled`.
         target: The target.
     """
-    if target.kind.name != "llvm":
+    if is_gpu(target):
         return launchable(module, target)
     functions = {
         variable: scheduled_by_default(function, target)
@@ -59,7 +59,7 @@ def with_default_schedules(module: IRModule, target: Target) -> IRModule:
 
 def launchable(module: IRModule, target: Target) -> IRModule:
     """Return the module; for a GPU, its unscheduled kernels get TVM's default schedules."""
-    if target.kind.name == "llvm":
+    if not is_gpu(target):
         return module
     gpu = dlight.gpu
     rules = [gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()]
@@ -78,8 +78,9 @@ def scheduled_by_default(function: Any, target: Target) -> Any:
         if _work(schedule) < SERIAL_WORK:
             return function
         _inline(schedule)
+        bits = vector_bits(target)
         for block in _blocks(schedule):
-            _share(schedule, block, vector_bits(target))
+            _share(schedule, block, bits)
     except Exception:  # what TVM refuses, and kernels of a form that is not known here
         return function
     return schedule.mod["main"].with_attr("tirx.is_scheduled", True)

@@ -15,9 +15,10 @@ from tvm.target import Target
 from chameleon_tuner.backends.tvm.lower.code import Compiled
 from chameleon_tuner.backends.tvm.lower.constants import fold_constants, take_out_weights
 from chameleon_tuner.backends.tvm.lower.default import launchable, with_default_schedules
-from chameleon_tuner.backends.tvm.lower.kernel import is_gpu, lean_lowering
+from chameleon_tuner.backends.tvm.lower.kernel import lean_lowering
 from chameleon_tuner.backends.tvm.lower.mathematics import without_calls
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.backends.tvm.targets import is_gpu
 from chameleon_tuner.core.configuration import Configuration
 
 Legalizer = Callable[[relax.BlockBuilder, Any], Any]

@@ -17,6 +17,7 @@ from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.lower.default import with_default_schedules
 from chameleon_tuner.backends.tvm.lower.mathematics import without_calls
+from chameleon_tuner.backends.tvm.targets import is_gpu
 
 _CPU_PASSES = ("s_tir.RenormalizeSplitPattern", "tirx.RemoveNoOp")
 _CPU_CONFIG = {"tirx.disable_cse_tir": True}
@@ -44,7 +45,7 @@ def lean_lowering(
     Returns:
         The context.
     """
-    if target.kind.name != "llvm":
+    if is_gpu(target):
         return tvm.transform.PassContext(opt_level=opt_level)
     return tvm.transform.PassContext(
         opt_level=opt_level,
@@ -61,7 +62,7 @@ def unchecked(target: Target) -> tvm.transform.PassContext:
     arguments for a kernel itself needs no checks. A deployed library does: a user's tensor that
     begins at an offset in its memory would give wrong outputs without them.
     """
-    config = _UNCHECKED if target.kind.name == "llvm" else {}
+    config = {} if is_gpu(target) else _UNCHECKED
     return tvm.transform.PassContext(opt_level=2, config=config)
 
 
@@ -72,11 +73,6 @@ Shape = tuple[tuple[int, ...], str]
 def device_of(target: Target) -> Any:
     """Return the device that kernels for a target run on."""
     return tvm.runtime.device_from_target(target, 0)
-
-
-def is_gpu(target: Target) -> bool:
-    """Return whether kernels for a target are launched on a GPU."""
-    return str(target.kind.name) != "llvm"
 
 
 def weights_of(function: Any) -> tuple[int, ...]:

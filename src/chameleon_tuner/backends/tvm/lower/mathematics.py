@@ -40,6 +40,8 @@ from tvm.ir import _ffi_api as ir_api
 from tvm.target import Target
 from tvm.tirx.op import register_intrin_lowering
 
+from chameleon_tuner.backends.tvm.targets import is_gpu
+
 EXP = (0.499999934, 0.166665206, 0.0416683881, 0.0083687169, 0.00138145984)
 LOG = (
     *(0.33333216, -0.249997977, 0.20010406, -0.166804873),
@@ -158,37 +160,38 @@ def _scaled(code: _Code, r: Any, rounded: Any) -> Any:
     return code.let(power * first * second)
 
 
-def _exponential(base_log2: float, low: float, high: float, reduced: Function) -> Function:
+Reduction = Callable[[_Code, Any, Any], Any]
+"""Takes the code, x and n, and returns the natural logarithm of base^x / 2^n."""
+
+
+def _exponential(base_log2: float, low: float, high: float, reduced: Reduction) -> Function:
     """Return a power with a constant base.
 
     Args:
         base_log2: The binary logarithm of the base.
         low: The result is zero from here downwards.
         high: The result is infinite from here upwards.
-        reduced: Takes (x, n), and returns the natural logarithm of base^x / 2^n.
+        reduced: What is left of x where the power of 2 is taken out.
     """
 
     def power(code: _Code, x: Any) -> Any:
         x = code.within(x, low, high)
         rounded = code.let(x * code.number(base_log2) + code.number(_ROUNDER))
         n = code.let(rounded - code.number(_ROUNDER))
-        return _scaled(code, code.let(reduced(code, (x, n))), rounded)
+        return _scaled(code, code.let(reduced(code, x, n)), rounded)
 
     return power
 
 
-def _natural(code: _Code, x_and_n: Any) -> Any:
-    x, n = x_and_n
+def _natural(code: _Code, x: Any, n: Any) -> Any:
     return x - n * code.number(_LN2_HIGH) - n * code.number(_LN2_LOW)
 
 
-def _binary(code: _Code, x_and_n: Any) -> Any:
-    x, n = x_and_n
+def _binary(code: _Code, x: Any, n: Any) -> Any:
     return (x - n) * code.number(math.log(2))
 
 
-def _decimal(code: _Code, x_and_n: Any) -> Any:
-    x, n = x_and_n
+def _decimal(code: _Code, x: Any, n: Any) -> Any:
     rest = x - n * code.number(_LG2_HIGH) - n * code.number(_LG2_LOW)
     return rest * code.number(math.log(10))
 
@@ -319,7 +322,7 @@ def without_calls(module: IRModule, target: Target) -> IRModule:
         module: A module before TVM lowers it; its kernels may be scheduled.
         target: The target; kernels for others than CPUs stay as they are.
     """
-    if target.kind.name != "llvm":
+    if is_gpu(target):
         return module
     functions = {
         variable: function.with_body(tvm_ffi.structural_map(function.body, (Call, _renamed)))

@@ -15,7 +15,6 @@ from chameleon_tuner.backends.tvm.lower.kernel import (
     argument_shapes,
     compile_candidate,
     compile_untuned,
-    is_gpu,
     weights_of,
 )
 from chameleon_tuner.backends.tvm.rewrites.base import transformed
@@ -28,6 +27,7 @@ from chameleon_tuner.backends.tvm.run.workbench import (
     reason_of,
 )
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.backends.tvm.targets import is_gpu
 from chameleon_tuner.core.agreement import difference
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.ports.handler import Timed

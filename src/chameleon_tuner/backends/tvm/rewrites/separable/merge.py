@@ -14,11 +14,11 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.lower.graph import normalized
-from chameleon_tuner.backends.tvm.lower.kernel import is_gpu
 from chameleon_tuner.backends.tvm.rewrites.base import Rewrite
 from chameleon_tuner.backends.tvm.rewrites.separable.chains import Caches, Chain, chains_of
 from chameleon_tuner.backends.tvm.rewrites.separable.rules import SEPARABLE_RULE
 from chameleon_tuner.backends.tvm.space.rules import RULE
+from chameleon_tuner.backends.tvm.targets import is_gpu
 from chameleon_tuner.system.machine import core_cache_bytes
 
 _NAMES = {2: "separable_conv2d", 3: "inverted_residual"}

@@ -13,7 +13,7 @@ from tvm.ir import IRModule
 from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.lower.constants import is_constant
-from chameleon_tuner.backends.tvm.lower.kernel import is_gpu, weights_of
+from chameleon_tuner.backends.tvm.lower.kernel import weights_of
 from chameleon_tuner.backends.tvm.rewrites.base import (
     Alternative,
     Alternatives,
@@ -32,6 +32,7 @@ from chameleon_tuner.backends.tvm.rewrites.winograd.kernel import (
     transformed_weights,
     winograd,
 )
+from chameleon_tuner.backends.tvm.targets import is_gpu
 
 CONV2D = "relax.nn.conv2d"
 
