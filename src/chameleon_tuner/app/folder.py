@@ -12,7 +12,14 @@ from chameleon_tuner.core.errors import OutputError
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.ports.handler import UNTUNED, Comparison, Failed
 from chameleon_tuner.ports.judge import Finalist
-from chameleon_tuner.ports.records import FINAL, Environment, Records, StoredTiming, Workload
+from chameleon_tuner.ports.records import (
+    FINAL,
+    SEARCH,
+    Environment,
+    Records,
+    StoredTiming,
+    Workload,
+)
 from chameleon_tuner.records import RecordStore
 from chameleon_tuner.search.history import History
 from chameleon_tuner.system.files import RECORDS, require_file
@@ -90,6 +97,19 @@ class RunRecords:
             if timed.samples:
                 workload, module = Workload.of(finalist.task), _module(finalist, histories)
                 self.store.add_samples(workload, self.environment, module, FINAL, timed.samples)
+
+    def add_defaults(self, defaults: Mapping[str, float]) -> None:
+        """Record the seconds of kernels with their default schedules, by key of the kernel."""
+        for key, secs in defaults.items():
+            self._add(StoredTiming(key, UNTUNED, SEARCH, (secs,)))
+
+    def defaults(self) -> dict[str, float]:
+        """Return the seconds of default schedules that an interrupted run has recorded."""
+        return {
+            timing.workload: timing.seconds[0]
+            for timing in self.store.timings(self.run_id)
+            if timing.workload is not None and timing.purpose == SEARCH
+        }
 
     def add_comparison(self, comparison: Comparison) -> None:
         """Record every timing of a comparison of whole models."""

@@ -168,7 +168,10 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
     budget = run.options.budget(kernels, prepared.begun_secs, here, begin_secs)
     deadline_secs = begin_secs + budget.deadline - time.monotonic()
     together = builds_together(project.threads)
-    defaults = _defaults(run, project, deadline_secs) if timed else {}
+    defaults = records.defaults() if timed else {}  # a resumed search takes the same path with them
+    if timed and not defaults:
+        defaults = _defaults(run, project, deadline_secs)
+        records.add_defaults(defaults)
     scheduler = GradientScheduler(
         project.tasks,
         budget,

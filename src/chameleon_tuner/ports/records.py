@@ -254,6 +254,10 @@ class Records(Protocol):
         """
         ...
 
+    def timings(self, run_id: int) -> Sequence[StoredTiming]:
+        """Return the timings of a run that no configuration describes, in no particular order."""
+        ...
+
     def count(self, run_id: int) -> Mapping[Status, int]:
         """Return the number of measurements that a run stored, by their status."""
         ...
