@@ -2,14 +2,15 @@
 
     python benchmarks/defaults.py
 
-First every transcendental function, vectorised, as straight-line code and as calls of libm; then
-kernels by default and as TVM leaves them. All are timed in turns, kernels on all cores; the best
-time counts.
+First every transcendental function, vectorised, as straight-line code and as calls of libm, and how
+long a tile of them takes to compile; then kernels by default and as TVM leaves them. All are timed
+in turns, kernels on all cores; the best time counts.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,24 @@ def functions() -> Mapping[str, tuple[Any, Any]]:
     modules = {name: vectorised(getattr(tirx, name)) for name in FUNCTIONS} | {"gelu": gelu}
     target = resolve_target("auto", usable_cores())
     return {name: (without_calls(module, target), module) for name, module in modules.items()}
+
+
+def tile_of_gelus() -> Any:
+    """Return a kernel with eight vectors of GELUs, unrolled, as they follow a matrix product."""
+    from tvm import te, tirx
+    from tvm.ir import IRModule
+    from tvm.s_tir import Schedule
+
+    x = te.placeholder((1024, 8, 8), "float32", "x")
+    y = te.compute(
+        x.shape, lambda i, j, k: x[i, j, k] * 0.5 * (1.0 + tirx.erf(x[i, j, k] * 0.70710678)), "y"
+    )
+    schedule = Schedule(IRModule({"main": te.create_prim_func([x, y])}))
+    tile, row, lane = schedule.get_loops(schedule.get_sblock("y"))
+    schedule.unroll(row)
+    schedule.vectorize(lane)
+    schedule.parallel(tile)
+    return schedule.mod
 
 
 def kernels() -> Mapping[str, Kernel]:
@@ -131,6 +150,7 @@ def main() -> None:
 
     from chameleon_tuner.backends.tvm.lower.default import scheduled_by_default
     from chameleon_tuner.backends.tvm.lower.kernel import compile_as_is
+    from chameleon_tuner.backends.tvm.lower.mathematics import without_calls
     from chameleon_tuner.backends.tvm.targets import resolve_target
 
     target = resolve_target("auto", usable_cores())
@@ -146,6 +166,9 @@ def main() -> None:
     for name in dict.fromkeys(name for name, _ in timers):
         mine, libm = (best[name, way] / VALUES * 1e9 for way in (0, 1))
         print(f"{name:28} {mine:8.2f} ns a value, {libm:8.2f} with libm")
+    begin = time.perf_counter()
+    compiled(without_calls(tile_of_gelus(), target))
+    print(f"{time.perf_counter() - begin:.2f} s to compile eight GELUs in a row")
     timers, made = {}, kernels()
     for name, kernel in made.items():
         both = (scheduled_by_default(kernel.function, target), kernel.function)
