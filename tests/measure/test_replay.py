@@ -238,7 +238,7 @@ def searched(policy: str) -> str:
         History(task.space),
         recipe.surrogate(task, shared),
         recipe.explorer(shared),
-        recipe.sampler(),
+        recipe.sampler(task),
         np.random.default_rng(3),
     )
     scheduler = GradientScheduler([task], Budget(32), recipe.batch)

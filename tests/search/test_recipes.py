@@ -11,9 +11,11 @@ from chameleon_tuner.search.explore.base import Candidates
 from chameleon_tuner.search.history import History
 from chameleon_tuner.search.recipes import RECIPES
 from chameleon_tuner.space import neighbours
+from chameleon_tuner.space.task import Task
 from chameleon_tuner.testing.landscapes import Bowl, conv2d_space, measure
 
 SPACE = conv2d_space()
+TASK = Task("t", "key", "", {}, SPACE)
 BOWL = Bowl(SPACE, SPACE.sample(1, np.random.default_rng(5))[0])
 
 
@@ -28,7 +30,7 @@ def test_the_default_recipe_leaves_where_it_has_settled(recipe: str, least: int,
     rows = SPACE.unique(np.concatenate([tried, drawn[100:]]))
     new = ~np.isin(SPACE.micro_kernels(rows), SPACE.micro_kernels(history.rows))
     some = Candidates(rows, np.where(new, -9.0, 0.0), np.full(len(rows), 0.05))
-    batch = RECIPES[recipe].sampler().select(some, history, 16, rng)
+    batch = RECIPES[recipe].sampler(TASK).select(some, history, 16, rng)
     known = np.isin(SPACE.micro_kernels(batch), SPACE.micro_kernels(history.rows))
     assert len(batch) == 16
     assert least <= int((~known).sum()) <= most

@@ -72,7 +72,7 @@ def run(
             History(task.space),
             recipe.surrogate(task, shared),
             recipe.explorer(shared),
-            recipe.sampler(),
+            recipe.sampler(task),
             np.random.default_rng([0, number]),
         )
         for number, task in enumerate(tasks)

@@ -14,6 +14,7 @@ from chameleon_tuner.search.cost.base import Surrogate
 from chameleon_tuner.search.cost.building import BuildCost
 from chameleon_tuner.search.cost.shared import SharedRecords
 from chameleon_tuner.search.cost.surrogate import TreeSurrogate
+from chameleon_tuner.search.explore.analytic import Core
 from chameleon_tuner.search.explore.base import Explorer
 from chameleon_tuner.search.explore.composed import MixedExplorer, WithTwins
 from chameleon_tuner.search.explore.evolutionary import (
@@ -33,6 +34,7 @@ from chameleon_tuner.search.sample.baselines import (
     GreedySampler,
     TakeAllSampler,
 )
+from chameleon_tuner.search.sample.opening import WithOpening
 from chameleon_tuner.search.sample.spread import Curiosity, SpreadSampler
 from chameleon_tuner.space.task import Task
 
@@ -49,14 +51,14 @@ class Recipe:
     Attributes:
         name: The name of the recipe; the names of replaced parts are appended.
         explorer: Builds the explorer of one task, given the records that the network's tasks share.
-        sampler: Builds the sampler of one task.
+        sampler: Builds the sampler of a task.
         surrogate: Builds the cost model of one task, given the records that the tasks share.
         batch: The size of the plan: the largest number of candidates measured at once.
     """
 
     name: str
     explorer: Callable[[SharedRecords], Explorer]
-    sampler: Callable[[], Sampler]
+    sampler: Callable[[Task], Sampler]
     surrogate: Callable[[Task, SharedRecords], Surrogate]
     batch: int = 64
 
@@ -89,13 +91,14 @@ def _islands(shared: SharedRecords) -> Explorer:
     return WithTwins(MixedExplorer([islands, DescentExplorer(), ElitesExplorer()]), shared)
 
 
-def _curious() -> Sampler:
+def _curious(task: Task) -> Sampler:
     """Build the sampler of the recipe `chameleon`.
 
     In replayed searches, the final kernels are 1% faster with beta 2 than with beta 1
     (docs/log.md).
     """
-    return SpreadSampler(beta=2.0, of_each=0.125, curiosity=Curiosity())
+    spread = SpreadSampler(beta=2.0, of_each=0.125, curiosity=Curiosity())
+    return WithOpening(spread, Core.of(task))
 
 
 def _ppo() -> Explorer:
@@ -113,6 +116,11 @@ def _ppo_paper() -> Explorer:
 def _unshared(explorer: Callable[[], Explorer]) -> Callable[[SharedRecords], Explorer]:
     """Adapt an explorer that does not use the shared records to the signature of a recipe."""
     return lambda shared: explorer()
+
+
+def _of_any(sampler: Callable[[], Sampler]) -> Callable[[Task], Sampler]:
+    """Adapt a sampler that is the same for all tasks to the signature of a recipe."""
+    return lambda task: sampler()
 
 
 EXPLORERS: Mapping[str, Callable[[], Explorer]] = {
@@ -139,12 +147,26 @@ RECIPES: Mapping[str, Recipe] = {
     for recipe in (
         Recipe("chameleon", _islands, _curious, _informed, batch=16),
         Recipe(
-            "chameleon-cold", _unshared(EXPLORERS["mixed"]), SAMPLERS["spread"], _cold, batch=16
+            "chameleon-cold",
+            _unshared(EXPLORERS["mixed"]),
+            _of_any(SAMPLERS["spread"]),
+            _cold,
+            batch=16,
         ),
-        Recipe("chameleon-paper", _unshared(EXPLORERS["ppo-paper"]), SAMPLERS["adaptive"], _alone),
-        Recipe("autotvm", _unshared(EXPLORERS["annealing"]), SAMPLERS["diverse"], _alone),
-        Recipe("evolutionary", _unshared(EXPLORERS["evolutionary"]), SAMPLERS["greedy"], _alone),
-        Recipe("random", _unshared(EXPLORERS["random"]), SAMPLERS["take-all"], _alone),
+        Recipe(
+            "chameleon-paper",
+            _unshared(EXPLORERS["ppo-paper"]),
+            _of_any(SAMPLERS["adaptive"]),
+            _alone,
+        ),
+        Recipe("autotvm", _unshared(EXPLORERS["annealing"]), _of_any(SAMPLERS["diverse"]), _alone),
+        Recipe(
+            "evolutionary",
+            _unshared(EXPLORERS["evolutionary"]),
+            _of_any(SAMPLERS["greedy"]),
+            _alone,
+        ),
+        Recipe("random", _unshared(EXPLORERS["random"]), _of_any(SAMPLERS["take-all"]), _alone),
     )
 }
 
@@ -163,7 +185,7 @@ def paired(explorer: str, sampler: str) -> Recipe:
     return Recipe(
         f"{explorer}{PAIRED}{sampler}",
         _unshared(_named("explorer", explorer, EXPLORERS)),
-        lambda: AfterOpening(choose()),
+        _of_any(lambda: AfterOpening(choose())),
         _alone,
     )
 
@@ -187,7 +209,7 @@ def resolve_recipe(name: str, explorer: str | None = None, sampler: str | None =
         part = _unshared(_named("explorer", explorer, EXPLORERS))
         recipe = replace(recipe, name=f"{recipe.name}+{explorer}", explorer=part)
     if sampler:
-        chosen = _named("sampler", sampler, SAMPLERS)
+        chosen = _of_any(_named("sampler", sampler, SAMPLERS))
         recipe = replace(recipe, name=f"{recipe.name}+{sampler}", sampler=chosen)
     return recipe
 
@@ -210,7 +232,7 @@ def task_search(task: Task, recipe: Recipe, seed: int, shared: SharedRecords) ->
         History(task.space),
         recipe.surrogate(task, shared),
         recipe.explorer(shared),
-        recipe.sampler(),
+        recipe.sampler(task),
         np.random.default_rng([seed, zlib.crc32(task.key.encode())]),
     )
 

@@ -72,9 +72,9 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-LEAST = 4
-"""The least number of trials of a batch where kernels have default schedules: the fastest of fewer
-is slower than the default, as a rule."""
+FIRST, LEAST = 2, 4
+"""The least number of trials of a task's first batch, and of later ones, where kernels have default
+schedules. The first two are those of the analytic model (`search.sample.opening`)."""
 
 TRIAL_SECS = 0.25
 """The estimated seconds of a trial, before any is measured: 0.15 to 0.3 s on two cores."""
@@ -243,8 +243,8 @@ class GradientScheduler:
         self._batch = _affordable(len(tasks), budget, batch, share=1.0)
         self._first = _affordable(len(tasks), budget, batch, share=0.5)
         if self._defaults:  # not every task needs a batch
-            least = min(batch, LEAST)
-            self._batch, self._first = max(self._batch, least), max(self._first, least)
+            self._batch = max(self._batch, min(batch, LEAST))
+            self._first = max(self._first, min(batch, FIRST))
         self._parameters = _for_batches(parameters or ScheduleParameters(), batch / self._batch)
         self.at_once = max(self._batch, together)
         by_work = sorted(

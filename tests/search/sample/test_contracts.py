@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from chameleon_tuner.search.explore.analytic import Core
 from chameleon_tuner.search.sample.adaptive import AdaptiveSampler
 from chameleon_tuner.search.sample.base import Sampler
 from chameleon_tuner.search.sample.baselines import DiverseSampler, GreedySampler, TakeAllSampler
 from chameleon_tuner.search.sample.clusters import RatioKnee
+from chameleon_tuner.search.sample.opening import WithOpening
 from chameleon_tuner.search.sample.spread import Curiosity, SpreadSampler
 from chameleon_tuner.testing.contracts.sampler import SamplerContract
 
@@ -46,6 +48,12 @@ class TestSpreadAsInTheRecipe(SamplerContract):
     @pytest.fixture
     def sampler(self) -> Sampler:
         return SpreadSampler(beta=2.0, of_each=0.125, curiosity=Curiosity(patience=1))
+
+
+class TestSpreadAfterAnOpening(SamplerContract):
+    @pytest.fixture
+    def sampler(self) -> Sampler:
+        return WithOpening(SpreadSampler(beta=2.0), Core(lanes=8, registers=16, threads=2))
 
 
 class TestTakeAll(SamplerContract):

@@ -14,10 +14,11 @@ polynomials are fitted by `benchmarks/approximations.py`, and
 | sigmoid | 3 |
 | tanh, erf | 7 |
 
-Infinities, NaN, the sign of zero and denormal inputs and outputs are right. The power of a constant
-is a product, a root, or their reciprocal where the exponent is one of `POWERS`. Other powers and
-the trigonometric functions call libm as before: an error of one unit in a logarithm is one of a
-thousand in a large power, and large angles are reduced with more digits than a float32 has.
+Infinities, NaN, the sign of zero and denormal inputs and outputs are right, except that a sigmoid
+below 1.6e-38 is zero. The power of a constant is a product, a root, or their reciprocal where the
+exponent is one of `POWERS`. Other powers and the trigonometric functions call libm as before: an
+error of one unit in a logarithm is one of a thousand in a large power, and large angles are reduced
+with more digits than a float32 has.
 
 The functions are operators of their own, into which a kernel's are renamed when it is compiled.
 TVM's baselines, which are not renamed, keep libm. The code is LLVM's, which TVM imports with the
@@ -177,7 +178,16 @@ class _Code:
         return self._converted("sitofp", integer, "float")
 
     def select(self, condition: _Value, yes: _Value | float, no: _Value | float) -> _Value:
-        """Return one value where the condition holds, and the other elsewhere."""
+        """Return one value where a condition holds, and another elsewhere.
+
+        Args:
+            condition: The condition.
+            yes: The value where it holds.
+            no: The value elsewhere.
+
+        Returns:
+            The chosen values.
+        """
         kind = self.type_of("float")
         yes, no = self.constant(yes), self.constant(no)
         line = f"{self.type_of('i1')} {condition.name}, {kind} {yes.name}, {kind} {no.name}"
@@ -191,13 +201,18 @@ class _Code:
         return value
 
     def within(self, x: _Value, low: float, high: float) -> _Value:
-        """Return a number limited to a range; NaN stays NaN."""
+        """Return a number limited to a range; NaN stays NaN.
+
+        Args:
+            x: The number.
+            low: Lower end of the range.
+            high: Upper end of the range.
+
+        Returns:
+            The limited number.
+        """
         below = self.select(x > high, high, x)
         return self.select(below < low, low, below)
-
-    def magnitude(self, x: _Value) -> _Value:
-        """Return a number without its sign."""
-        return self.of_bits(self.bits(x) & 0x7FFFFFFF)
 
 
 Function = Callable[[_Code, _Value], _Value]
@@ -288,10 +303,19 @@ def _log1p(code: _Code, x: _Value) -> _Value:
     return code.select(x.equals(0.0), x, corrected)
 
 
+_LEAST_SIGMOID = -87.0
+"""The sigmoid is zero below: e^-x is a float32 down to here, and what is lost is 1.6e-38."""
+
+
 def _sigmoid(code: _Code, x: _Value) -> _Value:
-    """Return 1 / (1 + e^-x), from the exponential that does not grow: it may end in denormals."""
-    small = _exp(code, code.constant(0.0) - code.magnitude(x))
-    return code.select(x < 0.0, small, 1.0) / (small + 1.0)
+    """Return 1 / (1 + e^-x), and zero where that is next to nothing."""
+    inside = code.within(x, _LEAST_SIGMOID, -_LEAST_SIGMOID)
+    rounded = code.constant(_ROUNDER) - inside * (1 / math.log(2))
+    n = rounded - _ROUNDER
+    r = code.constant(0.0) - inside - n * _LN2_HIGH - n * _LN2_LOW
+    power = code.polynomial(EXP, r) * (r * r) + r + 1.0
+    growing = power * code.of_bits((code.bits(rounded) << 23) + _ONE_BITS)
+    return code.select(x < _LEAST_SIGMOID, 0.0, code.constant(1.0) / (growing + 1.0))
 
 
 def _odd(quotient: tuple[Sequence[float], Sequence[float]], end: float) -> Function:
