@@ -78,7 +78,6 @@ def test_the_report_has_every_task_and_number(tuned_folder: Path, summary: dict[
 def test_the_reports_script_runs_with_the_bare_runtime(tuned_run: Any, tmp_path: Path) -> None:
     report = (tuned_run.folder / "report.md").read_text()
     (script,) = re.findall(r"^```python\n(.*?)^```", report, re.MULTILINE | re.DOTALL)
-    assert script.index("TVM_NUM_THREADS") < script.index("import tvm")
     written = tmp_path / "y.npy"
     script += f"\nnp.save({str(written)!r}, outputs.numpy())\n"
     script += "import sys\nassert 'chameleon_tuner' not in sys.modules\n"

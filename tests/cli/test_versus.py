@@ -36,6 +36,7 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Refused:
     [
         (["--seed", "-1"], "not negative"),
         (["--rounds", "2"], "at least 3"),
+        (["--busy", "-1"], "use 0 or more"),
         (["--runtimes", "onnxruntme"], "did you mean 'onnxruntime'?"),
         (["--runtimes", " , "], "names none; known: onnxruntime"),
     ],
@@ -77,14 +78,16 @@ def test_defaults_are_those_of_the_comparison() -> None:
     ours = {parameter.name: parameter.default for parameter in versus_module.versus.params}
     theirs = DuelOptions()
     assert (ours["rounds"], ours["seed"]) == (theirs.rounds, theirs.seed)
+    assert ours["busy"] == theirs.busy
 
 
 def test_the_command_says_what_differs_from_the_defaults() -> None:
     model, folder = Path("a model.onnx"), Path("tuned")
-    shortest = versus_module.command(model, folder, list(RUNTIMES.values()), 15, 0)
+    shortest = versus_module.command(model, folder, list(RUNTIMES.values()), DuelOptions())
     assert shortest == "chameleon versus 'a model.onnx' tuned"
-    longest = versus_module.command(model, folder, chosen(["openvino"]), 9, 2)
-    assert longest == f"{shortest} --runtimes openvino --rounds 9 --seed 2"
+    other = DuelOptions(rounds=9, seed=2, busy=1)
+    longest = versus_module.command(model, folder, chosen(["openvino"]), other)
+    assert longest == f"{shortest} --runtimes openvino --rounds 9 --seed 2 --busy 1"
 
 
 def test_a_tuned_folder_beside_onnxruntime(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def test_lines_for_the_terminal(found: Duel) -> None:
         "openvino is not installed: pip install it",
         "other failed: no [such] operator",
     ]
+
+
+def test_busy_neighbours_are_named(found: Duel) -> None:
+    title, *_ = lines(replace(found, busy=2))
+    assert title == "tiny on 2 threads of Some CPU beside 2 busy neighbours, medians of 15 rounds"
 
 
 def test_a_suspicion_is_said(found: Duel) -> None:

@@ -75,8 +75,9 @@ def _suspicion(found: Duel) -> list[str]:
 
 
 def _title(found: Duel) -> str:
+    beside = f" beside {plural(found.busy, 'busy neighbour')}" if found.busy else ""
     return (
-        f"{found.model} on {plural(found.threads, 'thread')} of {found.machine}, "
+        f"{found.model} on {plural(found.threads, 'thread')} of {found.machine}{beside}, "
         f"medians of {plural(found.rounds, 'round')}"
     )
 

@@ -66,6 +66,7 @@ def test_json_is_strict() -> None:
         "failed",
         "rounds",
         "round_secs",
+        "busy",
     ]
     assert written["runtimes"][1]["error"] is None
     assert written["runtimes"][0]["interval_ms"] == [1.0, 1.0]

@@ -29,6 +29,7 @@ from chameleon_tuner.measure.local.worker import WorkerLimits
 from chameleon_tuner.ports.handler import Failed, Request
 from chameleon_tuner.system.files import MANIFEST, require_file
 from chameleon_tuner.system.machine import cpu_name, thread_environment, usable_cores
+from chameleon_tuner.system.neighbours import busy
 
 H = TypeVar("H", covariant=True)
 HandlerT = TypeVar("HandlerT")
@@ -65,12 +66,14 @@ class DuelOptions:
         round_secs: Minimum seconds per turn, which has at least one call.
         seed: Seed of the random inputs.
         inputs: Arrays by name of the input, in place of random ones.
+        busy: Number of other processes that compute while the runtimes are timed.
     """
 
     rounds: int = 15
     round_secs: float = 0.3
     seed: int = 0
     inputs: Mapping[str, Any] | None = None
+    busy: int = 0
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ def duel(
                     say(f"opening {runtime.name}")
                     match.admit(runtime, model)
         say(f"timing {options.rounds} rounds")
-        with lock.running():
+        with lock.running(), busy(options.busy):
             samples = match.samples(options)
     return Duel(
         model=match.facts.model,
@@ -244,6 +247,7 @@ def duel(
         failed=match.failed,
         rounds=options.rounds,
         round_secs=options.round_secs,
+        busy=options.busy,
     )
 
 

@@ -75,6 +75,7 @@ class Duel:
         failed: Runtimes that could not run the model.
         rounds: Number of rounds; every runtime has one turn per round.
         round_secs: Minimum seconds per turn, which has at least one call.
+        busy: Number of other processes that were computing.
     """
 
     model: str
@@ -85,6 +86,7 @@ class Duel:
     failed: Sequence[Broken]
     rounds: int
     round_secs: float
+    busy: int = 0
 
     @property
     def of_another_model(self) -> bool:

@@ -38,8 +38,9 @@ the two agree.
 )
 @click.option("--inputs", metavar="X.npz", help="Arrays by input name; random ones without.")
 @click.option("--seed", default=0, metavar="N", help="Of the random inputs.")
+@click.option("--busy", default=0, metavar="N", help="Other processes that compute meanwhile.")
 def versus(
-    model: str, folder: str, rounds: int, runtimes: str, inputs: str | None, seed: int
+    model: str, folder: str, rounds: int, runtimes: str, inputs: str | None, seed: int, busy: int
 ) -> None:
     """Time the tuned model in DIR beside other runtimes of MODEL.
 
@@ -49,12 +50,15 @@ def versus(
     """
     check_seed(seed)
     check_rounds(rounds, "an interval")
+    if busy < 0:
+        raise UsageError(f"--busy is a number of processes, not {busy}; use 0 or more")
     others = _others(runtimes)
     with NativeMessages() as messages:
         from chameleon_tuner.app.options import load_samples
         from chameleon_tuner.bench.versus.duel import DuelOptions
 
-        options = DuelOptions(rounds=rounds, seed=seed, inputs=load_samples(inputs) or None)
+        samples = load_samples(inputs) or None
+        options = DuelOptions(rounds=rounds, seed=seed, inputs=samples, busy=busy)
         lines = _compared(Path(model), Path(folder), others, options, inputs, messages)
     click.echo("\n".join(lines))
 
@@ -83,7 +87,7 @@ def _compared(
         click.echo(text, file=messages.terminal)
 
     found = duel(model, folder, others, options, say)
-    line = command(model, folder, others, options.rounds, options.seed, inputs)
+    line = command(model, folder, others, options, inputs)
     return write_duel(found, folder, line)
 
 
@@ -91,8 +95,7 @@ def command(
     model: Path,
     folder: Path,
     others: Sequence[Runtime[Runner]],
-    rounds: int,
-    seed: int,
+    options: DuelOptions,
     inputs: str | None = None,
 ) -> str:
     """Return the command line that repeats the comparison.
@@ -101,8 +104,7 @@ def command(
         model: The ONNX file.
         folder: Folder of the tuned model.
         others: The other runtimes.
-        rounds: Number of rounds.
-        seed: Seed of the random inputs.
+        options: The options of the comparison.
         inputs: Path of the arrays that were given.
 
     Returns:
@@ -113,8 +115,9 @@ def command(
         ["versus", str(model), str(folder)],
         {
             "--runtimes": (names, ",".join(RUNTIMES)),
-            "--rounds": (rounds, ROUNDS),
+            "--rounds": (options.rounds, ROUNDS),
             "--inputs": (inputs, None),
-            "--seed": (seed, 0),
+            "--seed": (options.seed, 0),
+            "--busy": (options.busy, 0),
         },
     )

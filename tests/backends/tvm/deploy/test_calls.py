@@ -25,6 +25,8 @@ from chameleon_tuner.backends.tvm.deploy.build import build_libraries
 from chameleon_tuner.backends.tvm.deploy.library import Library
 from chameleon_tuner.backends.tvm.deploy.usage import usage
 from chameleon_tuner.backends.tvm.frontend.program import import_model
+from chameleon_tuner.backends.tvm.lower import code
+from chameleon_tuner.backends.tvm.lower.threads import has_own_threads
 from chameleon_tuner.backends.tvm.network import open_target, prepare
 from chameleon_tuner.backends.tvm.rewrites import registered
 from chameleon_tuner.core.errors import LibraryError, ModelError
@@ -84,10 +86,23 @@ def _parallel(x: T.Buffer((4096,), "float32"), y: T.Buffer((4096,), "float32")):
 
 @pytest.fixture(scope="module")
 def parallel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library whose kernel runs on two threads."""
+    """A library whose kernel runs on two threads of its own."""
     folder = tmp_path_factory.mktemp("parallel")
     built(_parallel, folder)
+    assert b"TVMBackendParallelLaunch" not in (folder / "model.so").read_bytes()
+    assert has_own_threads(folder / "model.so")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_tvms_threads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same where no tool renames symbols: its kernel runs on two threads of TVM's runtime."""
+    folder = tmp_path_factory.mktemp("parallel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code, "can_take_over", lambda: False)
+        built(_parallel, folder)
     assert b"TVMBackendParallelLaunch" in (folder / "model.so").read_bytes()
+    assert not has_own_threads(folder / "model.so")
     return folder
 
 
@@ -107,8 +122,11 @@ def test_threads_call_a_library_at_once(tiny_onnx: Path, tmp_path: Path) -> None
         assert all(executor.map(call, range(400)))
 
 
-def test_threads_call_a_library_of_parallel_kernels_and_time_it(parallel: Path) -> None:
-    library = Library(parallel)
+@pytest.mark.parametrize("folder", ["parallel", "on_tvms_threads"])
+def test_threads_call_a_library_of_parallel_kernels_and_time_it(
+    folder: str, request: pytest.FixtureRequest
+) -> None:
+    library = Library(request.getfixturevalue(folder))
 
     def call(number: int) -> bool:
         x = np.full(4096, number, "float32")
@@ -162,20 +180,33 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
         ),
     ],
 )
-def test_a_fork(before: str, within: str, said: str, parallel: Path) -> None:
+def test_a_fork(before: str, within: str, said: str, on_tvms_threads: Path) -> None:
     """TVM keeps threads for every thread that has run a kernel, and a fork leaves them behind."""
-    script = FORK.format(before=before, within=within)
-    # From Python 3.12 on a fork beside threads is a warning.
-    command = [sys.executable, "-W", "ignore", "-c", script, parallel]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    answer, status = done.stdout.splitlines()
-    assert status == "0"
+    answer = forked(before, within, on_tvms_threads)
     if said == "ran":
         assert answer == "ran"
     else:
         assert "this process was forked from one that had run a library" in answer
         assert "fork before the first call, or start the process with spawn" in answer
+
+
+@pytest.mark.parametrize("within", ["library(x)", "library.time(x, 0.0); library(x)"])
+def test_a_fork_of_a_process_that_has_run_a_library_with_own_threads(
+    within: str, parallel: Path
+) -> None:
+    assert forked("library(x)", within, parallel) == "ran"
+
+
+def forked(before: str, within: str, folder: Path) -> str:
+    """Return what a fork said that ran some code after its parent ran other code."""
+    script = FORK.format(before=before, within=within)
+    # From Python 3.12 on a fork beside threads is a warning.
+    command = [sys.executable, "-W", "ignore", "-c", script, folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    answer, status = done.stdout.splitlines()
+    assert status == "0"
+    return answer
 
 
 # -- values

@@ -16,6 +16,7 @@ from tvm.target import Target
 from chameleon_tuner.backends.tvm.deploy.manifest import Manifest, weights_path
 from chameleon_tuner.backends.tvm.deploy.parts import FAILED, PartSession
 from chameleon_tuner.backends.tvm.lower.kernel import device_of
+from chameleon_tuner.backends.tvm.lower.threads import has_own_threads
 from chameleon_tuner.core.errors import LibraryError, last_line
 from chameleon_tuner.system.checksums import Checksum
 from chameleon_tuner.system.clock import mean_secs
@@ -43,7 +44,6 @@ class CompiledModel:
         # TVM reads these variables when its thread pool starts, at the first kernel of a thread.
         os.environ.update(thread_environment(manifest.threads))
         self.device = device_of(Target(dict(manifest.target)))
-        self._threads = manifest.threads
         self._parts = [
             PartSession(part, library.parent / part.file, manifest.threads)
             for part in manifest.parts
@@ -54,6 +54,7 @@ class CompiledModel:
         try:
             self._code = tvm.runtime.load_module(str(library))
             self._by_thread.machine = relax.VirtualMachine(self._code, self.device)
+            self._tvms_threads = 1 if has_own_threads(library) else manifest.threads
         except Exception as error:
             raise LibraryError(
                 f"{library} cannot be loaded ({last_line(error)}); tune it again"
@@ -105,13 +106,13 @@ class CompiledModel:
             arrays: The inputs.
             hook: See `VirtualMachine.set_instrument` of Relax.
         """
-        _require_threads(self._threads)
+        _require_threads(self._tvms_threads)
         machine = relax.VirtualMachine(self._code, self.device)
         machine.set_instrument(tvm_ffi.convert_func(hook))
         machine["main"](*self._tensors(arrays))
 
     def _main(self) -> Any:
-        _require_threads(self._threads)
+        _require_threads(self._tvms_threads)
         if not hasattr(self._by_thread, "machine"):
             self._by_thread.machine = relax.VirtualMachine(self._code, self.device)
         return self._by_thread.machine["main"]

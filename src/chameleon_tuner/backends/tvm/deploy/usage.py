@@ -31,8 +31,7 @@ def usage(manifest: Manifest, folder: Path) -> Iterator[str]:
         yield f"With Python ({why}):"
         yield from ("", "```python", *_loading(folder), "```")
         return
-    yield "With nothing but the TVM runtime, in this folder (TVM takes half of the cores unless it"
-    yield from ("is told the number of threads before it is imported):", "")
+    yield from ("With nothing but the TVM runtime, in this folder:", "")
     yield from ("```python", *_script(manifest), "```")
 
 
@@ -43,9 +42,6 @@ def _script(manifest: Manifest) -> Iterator[str]:
     kind = str(manifest.target.get("kind", "llvm")).replace("llvm", "cpu")
     weight = 'weights[f"weight{n}"]' + ("" if kind == "cpu" else ".copyto(device)")
     tensors = [f"tvm.runtime.tensor({variable}, device)" for variable, _ in named]
-    yield from ("import os", "")
-    yield f'os.environ["TVM_NUM_THREADS"] = "{manifest.threads}"'
-    yield from ('os.environ["TVM_BIND_THREADS"] = "0"', "")
     yield from ("import numpy as np", "import tvm", "from tvm import relax", "")
     yield f"device = tvm.{kind}()"
     yield 'machine = relax.VirtualMachine(tvm.runtime.load_module("model.so"), device)'

@@ -17,6 +17,7 @@ from tvm.relax import transform, vm_build
 from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.lower.kernel import lean_lowering
+from chameleon_tuner.backends.tvm.lower.threads import can_take_over, compile_threads, take_over
 from chameleon_tuner.backends.tvm.targets import is_gpu
 from chameleon_tuner.system.files import ScratchFolder
 from chameleon_tuner.system.machine import usable_cores
@@ -49,7 +50,8 @@ class Compiled:
 
         LLVM compiles a module with a single core, and takes half a second for a tuned kernel: 63
         kernels of an EfficientNet-B0 took 38 s. In as many modules as there are cores it took half
-        of that on two (measured on a Zen 1).
+        of that on two (measured on a Zen 1). The library has threads of its own where the system
+        has a tool to rename symbols; otherwise it runs on those of TVM's runtime.
 
         Args:
             library: Path of the library.
@@ -68,18 +70,29 @@ class Compiled:
         cores = usable_cores()
         modules = [IRModule(dict(kernels[core::cores])) for core in range(min(cores, len(kernels)))]
         scratch = ScratchFolder()
+        own = [scratch.path / "threads.o"] if can_take_over() else []
         with ThreadPoolExecutor(max_workers=cores) as executor:  # LLVM releases Python's lock
-            objects = list(executor.map(partial(self._object, scratch.path), count(), modules))
+            waiting = [executor.submit(compile_threads, path, self._threads) for path in own]
+            compile_ = partial(self._object, scratch.path, own=bool(own))
+            objects = list(executor.map(compile_, count(), modules))
+            for compiling in waiting:
+                compiling.result()
         linked = vm_build._vmlink(builder, self.target, None, ext_libs=objects)
-        linked.export_library(str(library))
+        linked.export_library(str(library), addons=[str(path) for path in own])
 
-    def _object(self, folder: Path, number: int, kernels: IRModule) -> Any:
-        """Compile some kernels to an object file."""
+    @property
+    def _threads(self) -> int:
+        return int(self.target.attrs.get("num-cores", usable_cores()))
+
+    def _object(self, folder: Path, number: int, kernels: IRModule, *, own: bool) -> Any:
+        """Compile some kernels to an object file, which may run on threads of our own."""
         names = [str(function.attrs["global_symbol"]) for function in kernels.functions.values()]
-        path = str(folder / f"{number}.o")
+        path = folder / f"{number}.o"
         with self.target, self._lowering():
-            tvm.tirx.build(kernels, target=self.target).write_to_file(path, "o")
-        return tvm.runtime.load_static_library(path, names)
+            tvm.tirx.build(kernels, target=self.target).write_to_file(str(path), "o")
+        if own:
+            take_over(path)
+        return tvm.runtime.load_static_library(str(path), names)
 
     def _lowering(self) -> Any:
         if self.lean:
