@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -112,6 +113,21 @@ def host_features() -> frozenset[str]:
 def is_gpu(target: Target) -> bool:
     """Return whether kernels for a target are launched on a GPU."""
     return str(target.kind.name) != "llvm"
+
+
+@functools.cache
+def _adding_freely(text: str) -> Target:
+    return Target({**json.loads(text), "fast-math-reassoc": True})
+
+
+def adding_freely(target: Target) -> Target:
+    """Return a target whose code may add up the elements of a row in any order.
+
+    LLVM vectorises such sums then. On two cores of a Zen 1 a layer normalisation of 198 rows takes
+    92 us instead of 305 by default, and a candidate for a softmax 0.5 ms instead of 36 ms. Nothing
+    else changes: for other identities LLVM also wants to know that the sign of zero is irrelevant.
+    """
+    return target if is_gpu(target) else _adding_freely(json.dumps(as_json(target)))
 
 
 def required_features(target: Target) -> frozenset[str]:

@@ -76,6 +76,13 @@ def test_a_fixed_shape_needs_none_and_takes_its_own(path: Path) -> None:
     assert shape_of(fixed(file, {})) == shape_of(fixed(file, {"x": (2, 3)})) == (2, 3)
 
 
+def test_an_input_that_no_machine_holds(path: Path) -> None:
+    with pytest.raises(ModelError, match="'x' of 1099511627776x3 elements does not fit in"):
+        fixed(read_onnx(shaped(path, 1 << 40, 3)), {})
+    with pytest.raises(ModelError, match="smaller dimensions"):
+        fixed(read_onnx(shaped(path, "batch", 3)), {"x": (1 << 50, 3)})
+
+
 @pytest.mark.parametrize("shape", [(2, 4), (2, 3, 1), ()])
 def test_a_shape_that_does_not_fit(shape: tuple[int, ...], path: Path) -> None:
     file = read_onnx(shaped(path, "batch", 3))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from onnx import external_data_helper, inliner, shape_inference
 from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, extent_of, short
 from chameleon_tuner.core.errors import ModelError
 from chameleon_tuner.core.shapes import Shapes
+from chameleon_tuner.system.machine import memory_bytes
 
 _UNWANTED = ("MatMulAddFusion", "TransposeOptimizer")
 """Rewrites of onnxruntime that suit its own kernels only. The first flattens batched matrix
@@ -29,13 +31,14 @@ def fixed(file: OnnxFile, shapes: Shapes) -> onnx.ModelProto:
         shapes: Static shapes of inputs by name, for dimensions that the model leaves open.
 
     Raises:
-        ModelError: A dimension is open, or a shape does not fit.
+        ModelError: A dimension is open, a shape does not fit, or no machine could hold an input.
     """
     names = [value.name for value in file.inputs]
     unknown = sorted(set(shapes) - set(names))
     if unknown:
         raise ModelError(f"--shape: the model has no input {unknown[0]!r}; it has {names}")
     found = {value.name: _fixed_shape(value, shapes.get(value.name)) for value in file.inputs}
+    _require_memory(found)
     model = file.load()
     for value in model.graph.input:
         if value.name in found:
@@ -46,6 +49,16 @@ def fixed(file: OnnxFile, shapes: Shapes) -> onnx.ModelProto:
     if shapes:
         _forget_shapes(model.graph)
     return model
+
+
+def _require_memory(shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raise a `ModelError` if an input has more elements than this machine's memory has bytes."""
+    for name, shape in shapes.items():
+        if math.prod(shape) > memory_bytes():
+            raise ModelError(
+                f"input {name!r} of {'x'.join(map(str, shape))} elements does not fit in this "
+                "machine's memory; export the model with smaller dimensions"
+            )
 
 
 def _forget_shapes(graph: onnx.GraphProto) -> None:

@@ -18,7 +18,7 @@ from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.lower.kernel import lean_lowering
 from chameleon_tuner.backends.tvm.lower.threads import can_take_over, compile_threads, take_over
-from chameleon_tuner.backends.tvm.targets import is_gpu
+from chameleon_tuner.backends.tvm.targets import adding_freely, is_gpu
 from chameleon_tuner.system.files import ScratchFolder
 from chameleon_tuner.system.machine import usable_cores
 
@@ -42,8 +42,8 @@ class Compiled:
     @cached_property
     def executable(self) -> relax.VMExecutable:
         """The code in this process."""
-        with self.target, self._lowering():
-            return relax.build(self.module, target=self.target, relax_pipeline=_finalize())
+        with self._compiled_for, self._lowering():
+            return relax.build(self.module, target=self._compiled_for, relax_pipeline=_finalize())
 
     def export(self, library: Path) -> None:
         """Write the code as a shared library.
@@ -63,7 +63,7 @@ class Compiled:
         if is_gpu(self.target):
             self.executable.export_library(str(library))
             return
-        with self.target, self._lowering():
+        with self._compiled_for, self._lowering():
             module, builder = _finalize()(self.module), relax.ExecBuilder()
             left = vm_build._vmcodegen(builder, module, "bytecode")
         kernels = [(v, f) for v, f in left.functions.items() if isinstance(f, tvm.tirx.PrimFunc)]
@@ -81,6 +81,10 @@ class Compiled:
         linked.export_library(str(library), addons=[str(path) for path in own])
 
     @property
+    def _compiled_for(self) -> Target:
+        return adding_freely(self.target) if self.lean else self.target
+
+    @property
     def _threads(self) -> int:
         return int(self.target.attrs.get("num-cores", usable_cores()))
 
@@ -88,8 +92,8 @@ class Compiled:
         """Compile some kernels to an object file, which may run on threads of our own."""
         names = [str(function.attrs["global_symbol"]) for function in kernels.functions.values()]
         path = folder / f"{number}.o"
-        with self.target, self._lowering():
-            tvm.tirx.build(kernels, target=self.target).write_to_file(str(path), "o")
+        with self._compiled_for, self._lowering():
+            tvm.tirx.build(kernels, target=self._compiled_for).write_to_file(str(path), "o")
         if own:
             take_over(path)
         return tvm.runtime.load_static_library(str(path), names)

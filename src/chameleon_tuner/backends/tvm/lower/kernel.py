@@ -17,7 +17,7 @@ from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.lower.default import with_default_schedules
 from chameleon_tuner.backends.tvm.lower.mathematics import without_calls
-from chameleon_tuner.backends.tvm.targets import is_gpu
+from chameleon_tuner.backends.tvm.targets import adding_freely, is_gpu
 
 _CPU_PASSES = ("s_tir.RenormalizeSplitPattern", "tirx.RemoveNoOp")
 _CPU_CONFIG = {"tirx.disable_cse_tir": True}
@@ -152,13 +152,13 @@ def compile_candidate(scheduled: IRModule, target: Target) -> Kernel:
     The kernel takes weights in the layout that the schedule gave them.
     """
     with lean_lowering(target, checked=False):
-        return compile_by_tvm(without_calls(scheduled, target), target)
+        return compile_by_tvm(without_calls(scheduled, target), adding_freely(target))
 
 
 def compile_deployed(scheduled: IRModule, target: Target) -> Kernel:
     """Compile a candidate as libraries are compiled: with lean lowering and checks."""
     with lean_lowering(target):
-        return compile_by_tvm(without_calls(scheduled, target), target)
+        return compile_by_tvm(without_calls(scheduled, target), adding_freely(target))
 
 
 def compile_by_tvm(scheduled: IRModule, target: Target) -> Kernel:
@@ -174,7 +174,7 @@ def compile_by_tvm(scheduled: IRModule, target: Target) -> Kernel:
 def compile_untuned(module: IRModule, target: Target) -> Kernel:
     """Compile a task's module as a library has it where no candidate wins: by default."""
     scheduled = with_default_schedules(module, target)
-    return compile_as_is(without_calls(scheduled, target), target)
+    return compile_as_is(without_calls(scheduled, target), adding_freely(target))
 
 
 def compile_as_is(module: IRModule, target: Target) -> Kernel:
