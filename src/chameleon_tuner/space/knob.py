@@ -20,13 +20,14 @@ def _factorisations(extent: int, parts: int) -> Iterator[tuple[int, ...]]:
     if parts == 1:
         yield (extent,)
         return
-    for first in _divisors(extent):
+    for first in divisors(extent):
         for rest in _factorisations(extent // first, parts - 1):
             yield (first, *rest)
 
 
 @lru_cache(maxsize=4096)
-def _divisors(value: int) -> tuple[int, ...]:
+def divisors(value: int) -> tuple[int, ...]:
+    """Return all divisors of a number in ascending order."""
     small = [d for d in range(1, isqrt(value) + 1) if value % d == 0]
     return tuple(sorted({*small, *(value // d for d in small)}))
 

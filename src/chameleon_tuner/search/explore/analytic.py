@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.space import Choice, DesignSpace, IntArray, Knob, Location, Sketch, Tile
+from chameleon_tuner.space.knob import divisors
 from chameleon_tuner.space.task import WIDE, Task
 
 FloatArray = npt.NDArray[np.float64]
@@ -203,13 +204,13 @@ def _lengths(column: Tile, core: Core) -> list[int]:
 
 
 def _divisors(extent: int, most: int) -> list[int]:
-    return [size for size in range(1, min(extent, most) + 1) if extent % size == 0]
+    return [size for size in divisors(extent) if size <= most]
 
 
 def _shared(nest: _Nest, core: Core, cycles: float, inner: tuple[int, ...]) -> _Plan:
     """Return the best shares of threads for a register tile."""
     whole = [tile.extent // size for tile, size in zip(nest.spatial, inner, strict=True)]
-    outer = np.array(list(itertools.product(*(_divisors(n, n) for n in whole))))
+    outer = np.array(list(itertools.product(*map(divisors, whole))))
     *rows, columns = (np.array(whole) // outer).T  # tiles of a share, by loop
     depth = math.prod(nest.tile(number).extent for number in nest.summed)
     height, width = math.prod(inner[:-1]), inner[-1]
