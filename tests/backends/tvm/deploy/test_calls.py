@@ -141,7 +141,7 @@ def test_threads_call_a_library_of_parallel_kernels_and_time_it(
 # -- forks
 
 FORK = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from pathlib import Path
 import chameleon_tuner.backends.tvm
 from chameleon_tuner.backends.tvm.deploy.library import Library
@@ -157,7 +157,7 @@ if os.fork() == 0:
         print("ran", flush=True)
     except LibraryError as error:
         print(error, flush=True)
-    os._exit(0)
+    {leave}
 print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
@@ -190,16 +190,23 @@ def test_a_fork(before: str, within: str, said: str, on_tvms_threads: Path) -> N
         assert "fork before the first call, or start the process with spawn" in answer
 
 
-@pytest.mark.parametrize("within", ["library(x)", "library.time(x, 0.0); library(x)"])
+@pytest.mark.parametrize("within", ["pass", "library(x)", "library.time(x, 0.0); library(x)"])
+@pytest.mark.parametrize("before", ["library(x)", "library(x); time.sleep(0.1)"])
 def test_a_fork_of_a_process_that_has_run_a_library_with_own_threads(
-    within: str, parallel: Path
+    before: str, within: str, parallel: Path
 ) -> None:
-    assert forked("library(x)", within, parallel) == "ran"
+    """It also ends like any process, without the threads that it never had."""
+    assert forked(before, within, parallel, "sys.exit(0)") == "ran"
 
 
-def forked(before: str, within: str, folder: Path) -> str:
+def test_a_fork_that_starts_threads_of_its_own(parallel: Path) -> None:
+    within = "t = threading.Thread(target=library, args=(x,)); t.start(); t.join()"
+    assert forked("library(x)", within, parallel, "sys.exit(0)") == "ran"
+
+
+def forked(before: str, within: str, folder: Path, leave: str = "os._exit(0)") -> str:
     """Return what a fork said that ran some code after its parent ran other code."""
-    script = FORK.format(before=before, within=within)
+    script = FORK.format(before=before, within=within, leave=leave)
     # From Python 3.12 on a fork beside threads is a warning.
     command = [sys.executable, "-W", "ignore", "-c", script, folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -137,6 +137,46 @@ def test_a_failure_is_told_by_the_thread_that_launched(launch: Launch) -> None:
     assert launch(lambda _: 0, 0) == 0
 
 
+def test_a_piece_that_failed_once_is_never_a_success(launch: Launch) -> None:
+    tried: Counter[int] = Counter()
+
+    def piece(number: int) -> int:
+        tried[number] += 1
+        return 7 if number == 3 and tried[number] == 1 else 0
+
+    assert launch(piece, 0) == -1
+
+
+THROWING = """
+#include <atomic>
+#include <stdexcept>
+struct Env { void* sync; int pieces; };
+extern "C" int chameleon_parallel_launch(int (*)(int, Env*, void*), void*, int);
+std::atomic<int> ran{0};
+int body(int piece, Env*, void*) {
+  ++ran;
+  if (piece % 5 == 0) throw std::runtime_error("no memory");
+  return 0;
+}
+int main() {
+  for (int i = 0; i < 200; ++i) {
+    ran = 0;
+    if (chameleon_parallel_launch(body, nullptr, 0) != -1) return 1;
+    if (ran != 49) return 2;  // every piece, and one of those that failed again
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("limit", ["", "ulimit -v 14000; "], ids=["", "without threads"])
+def test_what_throws_fails(limit: str, library: Path, tmp_path: Path) -> None:
+    (tmp_path / "main.cc").write_text(THROWING)
+    sources = [tmp_path / "main.cc", library.with_suffix(".o")]
+    subprocess.run(["c++", "-std=c++17", "-pthread", *sources, "-o", tmp_path / "main"], check=True)
+    command = ["sh", "-c", f"{limit}exec {tmp_path / 'main'}"]
+    assert subprocess.run(command, timeout=60).returncode == 0
+
+
 def test_what_has_own_threads(library: Path) -> None:
     assert has_own_threads(library)
     assert not has_own_threads(Path("libc.so.6"))

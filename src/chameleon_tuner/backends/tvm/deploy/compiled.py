@@ -174,7 +174,7 @@ def _require_threads(number: int) -> None:
 
     One thread needs no pool.
     """
-    if _POOL.process not in (None, os.getpid()):
+    if number > 1 and _POOL.process not in (None, os.getpid()):
         raise LibraryError(
             "this process was forked from one that had run a library, and has none of its threads: "
             "fork before the first call, or start the process with spawn or forkserver"

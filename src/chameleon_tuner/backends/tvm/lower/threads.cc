@@ -17,8 +17,10 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -31,6 +33,10 @@ struct Env {  // TVM's TVMParallelGroupEnv
   int32_t pieces;
 };
 using Body = int (*)(int piece, Env* env, void* data);  // TVM's FTVMParallelLambda
+
+// TVM's runtime, which every program with a library has loaded.
+extern "C" __attribute__((weak)) void TVMFFIErrorSetRaisedFromCStr(const char* kind,
+                                                                   const char* message);
 
 namespace {
 
@@ -84,18 +90,23 @@ class alignas(128) Share {
   std::atomic<uint64_t> word_{0};
 };
 
+int Fail(const char* message) {
+  if (TVMFFIErrorSetRaisedFromCStr) TVMFFIErrorSetRaisedFromCStr("RuntimeError", message);
+  return -1;
+}
+
 // The threads that help one thread of the program; it is number 0.
 class Pool {
  public:
   explicit Pool(int threads) : threads_(threads), forks_(forks), shares_(new Share[threads]) {
-    for (int i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { Help(i); });
+    helpers_.reserve(threads - 1);
+    try {
+      for (int i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { Help(i); });
+    } catch (const std::system_error&) {  // no more threads: the others take their pieces
+    }
   }
 
   ~Pool() {
-    if (Lost()) {
-      for (auto& helper : helpers_) helper.detach();
-      return;
-    }
     {
       std::lock_guard<std::mutex> lock(mutex_);
       ending_ = true;
@@ -132,17 +143,28 @@ class Pool {
       }
     }
     const int failed = failed_.load(std::memory_order_relaxed);
-    return failed < 0 ? 0 : body(failed, &env_, data);  // here its message is seen
+    if (failed < 0) return 0;
+    if (const int again = Call(failed)) return again;  // its message is that of this thread now
+    return Fail("a piece of a parallel loop failed");
   }
 
  private:
+  // Kernels are C, but what they call may throw: TVM's runtime where memory is short.
+  int Call(int piece) {
+    try {
+      return body_(piece, &env_, data_);
+    } catch (const std::exception& error) {
+      return Fail(error.what());
+    }
+  }
+
   // Only who has taken a piece may look at the loop: it is not replaced before all are done.
   void RunPieces(int me, uint32_t loop) {
     for (int turn = 0; turn < threads_; ++turn) {
       Share& share = shares_[(me + turn) % threads_];
       int done = 0;
       for (int piece; (piece = share.Take(loop, turn == 0)) >= 0; ++done) {
-        if (body_(piece, &env_, data_) != 0) failed_.store(piece, std::memory_order_relaxed);
+        if (Call(piece) != 0) failed_.store(piece, std::memory_order_relaxed);
       }
       if (done > 0) left_.fetch_sub(done, std::memory_order_acq_rel);
     }
@@ -183,6 +205,12 @@ class Pool {
   std::condition_variable awake_;
 };
 
+struct Leave {
+  void operator()(Pool* pool) const {
+    if (!pool->Lost()) delete pool;  // what waits for threads that a fork left behind never ends
+  }
+};
+
 }  // namespace
 
 // Runs a loop in as many pieces as there should be, or as are asked for.
@@ -190,7 +218,7 @@ extern "C" int chameleon_parallel_launch(Body body, void* data, int asked) {
   static const int threads = Threads();
   static const int watched = pthread_atfork(nullptr, nullptr, [] { ++forks; });
   static_cast<void>(watched);
-  thread_local std::unique_ptr<Pool> pool;
+  thread_local std::unique_ptr<Pool, Leave> pool;
   const int pieces = asked > 0 ? asked : threads > 1 ? threads * kPiecesPerThread : 1;
   if (inside || pieces == 1 || pieces > kMostPieces) {
     Env env{nullptr, pieces};
@@ -199,8 +227,7 @@ extern "C" int chameleon_parallel_launch(Body body, void* data, int asked) {
     }
     return 0;
   }
-  if (pool && pool->Lost()) pool.release();  // its threads cannot be ended
-  if (!pool) pool.reset(new Pool(threads));
+  if (!pool || pool->Lost()) pool.reset(new Pool(threads));
   inside = true;
   const int failed = pool->Run(body, data, pieces);
   inside = false;
