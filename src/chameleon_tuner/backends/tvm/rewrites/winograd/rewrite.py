@@ -60,11 +60,17 @@ def _convolutions(module: IRModule) -> Iterator[Any]:
 
 
 def _may_be_filtered(call: Any) -> bool:
-    """Return whether the weights of a convolution have the size that filtering is for."""
+    """Return whether a convolution has the size that filtering is for, by what is seen at once.
+
+    The 3x3 convolutions of an EfficientNet-B0 are depthwise ones. To fuse it twice more took a
+    third of the time until its search began.
+    """
     shape = [int(extent) for extent in call.args[1].ty.shape.values]
-    layout = str(call.attrs.kernel_layout)
-    rows, columns = (shape[layout.index(axis)] for axis in "HW")
-    return (rows, columns) == (KERNEL, KERNEL) and all(int(s) == 1 for s in call.attrs.strides)
+    attributes = call.attrs
+    layout = str(attributes.kernel_layout)
+    rows, columns, inputs, outputs = (shape[layout.index(axis)] for axis in "HWIO")
+    sized = (rows, columns) == (KERNEL, KERNEL) and min(inputs, outputs) >= _LEAST_CHANNELS
+    return sized and int(attributes.groups) == 1 and all(int(s) == 1 for s in attributes.strides)
 
 
 def _filtered(module: IRModule, target: Target, lowered: IRModule, tile: int) -> Alternatives:
