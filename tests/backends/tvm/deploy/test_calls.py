@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -217,6 +218,24 @@ def forked(before: str, within: str, folder: Path, leave: str = "os._exit(0)") -
 
 
 # -- values
+
+
+@pytest.mark.parametrize(
+    ("operator", "limits"), [("Relu", []), ("Clip", [0.0, 6.0]), ("Max", [1.0]), ("Min", [1.0])]
+)
+def test_a_limit_keeps_nan(operator: str, limits: list[float], tmp_path: Path) -> None:
+    names = [f"limit{number}" for number in range(len(limits))]
+    model = graph([helper.make_node(operator, ["x", *names], ["y"])], ["x"], ["y"])
+    model.graph.initializer.extend(
+        helper.make_tensor(name, TensorProto.FLOAT, [], [limit])
+        for name, limit in zip(names, limits, strict=True)
+    )
+    onnx.save(model, tmp_path / "same.onnx")
+    same = onnxruntime.InferenceSession(tmp_path / "same.onnx", providers=["CPUExecutionProvider"])
+    library = built(model, tmp_path / "built")
+    for values in ([np.nan, 7], [-np.inf, np.nan], [np.inf, -3]):
+        x = np.array(values, np.float32)
+        np.testing.assert_array_equal(library({"x": x})["y"], same.run(None, {"x": x})[0])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

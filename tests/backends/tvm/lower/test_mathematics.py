@@ -165,6 +165,35 @@ def test_every_vector_of_an_unrolled_tile_is_straight_line_code() -> None:
     np.testing.assert_allclose(run(schedule.mod, values), right, rtol=2e-6, atol=1e-6)
 
 
+CLIPS: dict[str, tuple[Callable[[Any], Any], Callable[[Array], Array]]] = {
+    "relu": (lambda v: tirx.max(v, _constant(0.0, v)), lambda x: np.maximum(x, 0)),
+    "clip": (
+        lambda v: tirx.max(tirx.min(v, _constant(6.0, v)), _constant(-1.0, v)),
+        lambda x: np.clip(x, -1, 6),
+    ),
+    "of an expression": (
+        lambda v: tirx.min(_constant(1.0, v), tirx.max(v * v + v, _constant(0.5, v))),
+        lambda x: np.minimum(1, np.maximum(x * x + x, 0.5)),
+    ),
+}
+
+
+def _constant(value: float, like: Any) -> Any:
+    return tirx.const(value, str(like.dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("vectorised", [True, False])
+@pytest.mark.parametrize("name", CLIPS)
+def test_limits_keep_nan_and_infinity(name: str, vectorised: bool, dtype: str) -> None:
+    compute, reference = CLIPS[name]
+    x = np.resize(np.array([np.nan, np.inf, -np.inf, -3, -0.5, 0, 0.25, 2, 9], dtype), 1024)
+    with np.errstate(invalid="ignore"):
+        right = reference(x)
+    got = run(module_of(compute, vectorised, dtype, 1024), x)
+    np.testing.assert_allclose(got, right, rtol=1e-3)
+
+
 def test_other_dtypes_and_other_functions_are_left_alone() -> None:
     for compute, dtype in ((tirx.exp, "float64"), (tirx.sin, "float32")):
         module = module_of(compute, True, dtype, 1024)

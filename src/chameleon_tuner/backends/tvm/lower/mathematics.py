@@ -410,6 +410,8 @@ _IMPORT = "pragma_import_llvm"
 def without_calls(module: IRModule, target: Target) -> IRModule:
     """Return a module whose kernels compute transcendental functions by straight-line code.
 
+    Their maxima and minima with constants, such as those of a relu or a clip, also keep NaN.
+
     Args:
         module: A module before TVM lowers it; its kernels may be scheduled.
         target: The target; kernels for others than CPUs stay as they are.
@@ -434,12 +436,24 @@ def _with_definitions(function: Any) -> Any:
             used.add(name)
         return replaced
 
-    body = tvm_ffi.structural_map(function.body, (Call, renamed))
+    body = tvm_ffi.structural_map(
+        function.body, ((Call, renamed), ((tirx.Max, tirx.Min), _keeping_nan))
+    )
     if not used:
         return function.with_body(body)
     lanes = _lanes(body)
     code = "\n".join(_definition(name, count) for name in sorted(used) for count in lanes)
     return function.with_body(_importing(body, code))
+
+
+def _keeping_nan(extreme: Any) -> Any:
+    """Return a maximum or minimum with a constant that is NaN where the other operand is.
+
+    Code for CPUs compares both, and takes the second where one is NaN. TVM puts constants there.
+    """
+    if not isinstance(extreme.b, tirx.FloatImm) or isinstance(extreme.a, tirx.FloatImm):
+        return extreme
+    return type(extreme)(extreme.b, extreme.a)
 
 
 def _lanes(body: Any) -> list[int]:
