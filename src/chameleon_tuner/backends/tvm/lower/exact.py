@@ -69,31 +69,16 @@ def _reduced(data: Any, axes: list[int], keep: bool, reducer: Any, name: str) ->
     return te.compute(extents, element, name=name)
 
 
-# -- elements
-#
-# LLVM's code for `tirx.max` and `tirx.min` returns the second operand if one of both is NaN.
-
-
-def _relu(data: Any) -> Any:
-    zero = tirx.const(0, data.dtype)
-    return te.compute(data.shape, lambda *i: tirx.max(zero, data(*i)), name="relu")
-
-
-def _clip(data: Any, low: Any, high: Any) -> Any:
-    ends = [tirx.const(float(end.value), data.dtype) for end in (low, high)]
-    return te.compute(
-        data.shape, lambda *i: tirx.min(ends[1], tirx.max(ends[0], data(*i))), name="clip"
-    )
-
-
-def _extreme(name: str, operator: Any, combine: Any, plain: Any) -> Callable[..., Any]:
+def _extreme(name: str, combine: Any, plain: Any) -> Callable[..., Any]:
     """Return the legalizer of an extreme of two tensors.
+
+    With a number it is TVM's own: such extremes keep NaN when they are compiled, as those of a relu
+    and of a clip do (`mathematics.without_calls`).
 
     Args:
         name: Name of the operator.
-        operator: The extreme of two numbers, of which the second is returned for NaN.
         combine: The extreme of two numbers, or NaN.
-        plain: TVM's own operator, for integers.
+        plain: TVM's own operator.
 
     Returns:
         The legalizer.
@@ -105,10 +90,7 @@ def _extreme(name: str, operator: Any, combine: Any, plain: Any) -> Callable[...
         return _broadcast(left, right, combine, name)
 
     def of_number(number: float, data: Any) -> Any:
-        if "float" not in str(data.dtype):
-            return plain(data, tirx.const(int(number), data.dtype))
-        end = tirx.const(number, data.dtype)
-        return te.compute(data.shape, lambda *i: operator(end, data(*i)), name=name)
+        return plain(data, tirx.const(number, data.dtype))
 
     def legalize(builder: relax.BlockBuilder, call: Any) -> Any:
         for number, data in (call.args, call.args[::-1]):
@@ -153,18 +135,12 @@ def _is_one(extent: Any) -> bool:
     return isinstance(extent, int | tirx.IntImm) and int(extent) == 1
 
 
-def _of_te(compute: Callable[..., Any], name: str) -> Callable[..., Any]:
-    return lambda builder, call: builder.call_te(compute, *call.args, primfunc_name_hint=name)
-
-
 EXACT: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
-        "relax.clip": _of_te(_clip, "clip"),
         "relax.max": _reduction("max", _largest, -math.inf, topi.max),
-        "relax.maximum": _extreme("maximum", tirx.max, _largest, topi.maximum),
+        "relax.maximum": _extreme("maximum", _largest, topi.maximum),
         "relax.min": _reduction("min", _smallest, math.inf, topi.min),
-        "relax.minimum": _extreme("minimum", tirx.min, _smallest, topi.minimum),
-        "relax.nn.relu": _of_te(_relu, "relu"),
+        "relax.minimum": _extreme("minimum", _smallest, topi.minimum),
     }
 )
 """The legalizers, by operator."""
