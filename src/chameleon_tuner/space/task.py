@@ -12,7 +12,12 @@ DIRECT = "direct"
 """The `Task.algorithm` of a kernel that is computed as the network states it."""
 
 WIDE, NARROW = 512, 256
-"""Vector widths of CPUs in bits: with AVX-512 (32 vector registers) and without it (16)."""
+"""Vector widths of CPUs in bits: with AVX-512 and without it."""
+
+
+def vector_registers(bits: int) -> int:
+    """Return the number of vector registers of an x86 CPU with vectors of so many bits."""
+    return 32 if bits >= WIDE else 16
 
 
 @dataclass(frozen=True)

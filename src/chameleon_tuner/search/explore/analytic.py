@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.space import Choice, DesignSpace, IntArray, Knob, Location, Sketch, Tile
 from chameleon_tuner.space.knob import divisors
-from chameleon_tuner.space.task import WIDE, Task
+from chameleon_tuner.space.task import Task, vector_registers
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -68,8 +69,12 @@ class Core:
     @classmethod
     def of(cls, task: Task) -> Core:
         """Return the cores of a task's target."""
-        registers = 32 if task.vector_bits == WIDE else 16
-        return cls(task.vector_bits // 32, registers, int(task.target.get("num-cores", 1)))
+        bits, threads = task.vector_bits, int(task.target.get("num-cores", 1))
+        return cls(bits // 32, vector_registers(bits), threads)
+
+
+_Numbered: TypeAlias = tuple[tuple[int, Tile], ...]
+"""Tiles with the numbers of their knobs."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +82,14 @@ class _Nest:
     """The tiles of a product: rows and columns of sums, and what is summed.
 
     Attributes:
-        rows: Numbers of the knobs of all spatial loops but the last.
-        column: Number of the knob of the last one, whose neighbours are a vector.
-        summed: Numbers of the knobs of the reduction.
+        knobs: All knobs of the sketch.
+        spatial: The tiles of all spatial loops; the neighbours in the last are a vector.
+        summed: The tiles of the reduction.
     """
 
     knobs: tuple[Knob, ...]
-    rows: tuple[int, ...]
-    column: int
-    summed: tuple[int, ...]
-
-    def tile(self, number: int) -> Tile:
-        """Return the tile of a number."""
-        knob = self.knobs[number]
-        assert isinstance(knob, Tile)  # noqa: S101 - the numbers are those of tiles
-        return knob
-
-    @functools.cached_property
-    def spatial(self) -> list[Tile]:
-        """The tiles of the rows and of the column."""
-        return [self.tile(number) for number in (*self.rows, self.column)]
+    spatial: _Numbered
+    summed: _Numbered
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,6 @@ class _Plan:
     outer: tuple[int, ...]
 
 
-@functools.lru_cache(maxsize=256)
 def promising(space: DesignSpace, core: Core, count: int) -> IntArray:
     """Return the configurations of products that the model expects to be the fastest.
 
@@ -156,13 +148,12 @@ def _nest(sketch: Sketch) -> _Nest | None:
     factor twice.
     """
     tiles = [(n, knob) for n, knob in enumerate(sketch.knobs) if isinstance(knob, Tile)]
-    spatial = [(n, tile) for n, tile in tiles if tile.spatial]
-    summed = [(n, tile) for n, tile in tiles if not tile.spatial]
+    spatial = tuple((n, tile) for n, tile in tiles if tile.spatial)
+    summed = tuple((n, tile) for n, tile in tiles if not tile.spatial)
     levels = {tile.parts for _, tile in spatial}, {tile.parts for _, tile in summed}
     if levels != ({4}, {2}) or (len(spatial), len(summed)) == (4, 2):
         return None
-    *rows, column = (n for n, _ in spatial)
-    return _Nest(sketch.knobs, tuple(rows), column, tuple(n for n, _ in summed))
+    return _Nest(sketch.knobs, spatial, summed)
 
 
 @functools.lru_cache(maxsize=16)
@@ -179,8 +170,9 @@ def _register_tiles(nest: _Nest, core: Core) -> Iterator[tuple[float, tuple[int,
     A step of a tile of r by v vectors is r v products of r broadcast numbers and v loaded vectors,
     and a core does as many products as loads in a cycle.
     """
-    rows = [_divisors(nest.tile(number).extent, core.registers) for number in nest.rows]
-    for columns in _lengths(nest.tile(nest.column), core):
+    *outer, (_, column) = nest.spatial
+    rows = [_divisors(tile.extent, core.registers) for _, tile in outer]
+    for columns in _lengths(column, core):
         vectors = math.ceil(columns / core.lanes)
         used = columns / (vectors * core.lanes)
         for sizes in itertools.product(*rows):
@@ -209,10 +201,10 @@ def _divisors(extent: int, most: int) -> list[int]:
 
 def _shared(nest: _Nest, core: Core, cycles: float, inner: tuple[int, ...]) -> _Plan:
     """Return the best shares of threads for a register tile."""
-    whole = [tile.extent // size for tile, size in zip(nest.spatial, inner, strict=True)]
+    whole = [tile.extent // size for (_, tile), size in zip(nest.spatial, inner, strict=True)]
     outer = np.array(list(itertools.product(*map(divisors, whole))))
     *rows, columns = (np.array(whole) // outer).T  # tiles of a share, by loop
-    depth = math.prod(nest.tile(number).extent for number in nest.summed)
+    depth = math.prod(tile.extent for _, tile in nest.summed)
     height, width = math.prod(inner[:-1]), inner[-1]
     row_tiles = np.prod(rows, axis=0) if rows else np.ones(len(outer))
     # Bytes of the panel of rows that a tile reads, and of the columns that a share reads again for
@@ -250,13 +242,12 @@ def _imbalance(outer: npt.NDArray[np.int64], core: Core) -> FloatArray:
 
 def _indices(nest: _Nest, plan: _Plan, core: Core) -> tuple[int, ...]:
     """Return the values of all knobs of a plan."""
-    spatial = zip((*nest.rows, nest.column), nest.spatial, plan.inner, plan.outer, strict=True)
+    spatial = zip(nest.spatial, plan.inner, plan.outer, strict=True)
     values: dict[int, tuple[int, ...]] = {
-        n: (o, tile.extent // o // i, 1, i) for n, tile, i, o in spatial
+        n: (o, tile.extent // o // i, 1, i) for (n, tile), i, o in spatial
     }
     steps = max(1, int(_UNROLLED) // math.prod(plan.inner[:-1]))
-    for number in reversed(nest.summed):
-        tile = nest.tile(number)
+    for number, tile in reversed(nest.summed):
         inner = _divisors(tile.extent, min(steps, tile.max_innermost))[-1]
         values[number] = (tile.extent // inner, inner)
         steps //= inner

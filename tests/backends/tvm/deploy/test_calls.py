@@ -100,7 +100,7 @@ def on_tvms_threads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same where no tool renames symbols: its kernel runs on two threads of TVM's runtime."""
     folder = tmp_path_factory.mktemp("parallel")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(code, "can_take_over", lambda: False)
+        patch.setattr(code, "renamer", lambda: None)
         built(_parallel, folder)
     assert b"TVMBackendParallelLaunch" in (folder / "model.so").read_bytes()
     assert not has_own_threads(folder / "model.so")

@@ -17,7 +17,7 @@ from tvm.relax import transform, vm_build
 from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.lower.kernel import lean_lowering
-from chameleon_tuner.backends.tvm.lower.threads import can_take_over, compile_threads, take_over
+from chameleon_tuner.backends.tvm.lower.threads import compile_threads, renamer, take_over
 from chameleon_tuner.backends.tvm.targets import adding_freely, is_gpu
 from chameleon_tuner.system.files import ScratchFolder
 from chameleon_tuner.system.machine import usable_cores
@@ -51,7 +51,7 @@ class Compiled:
         LLVM compiles a module with a single core, and takes half a second for a tuned kernel: 63
         kernels of an EfficientNet-B0 took 38 s. In as many modules as there are cores it took half
         of that on two (measured on a Zen 1). The library has threads of its own where the system
-        has a tool to rename symbols; otherwise it runs on those of TVM's runtime.
+        has a tool to rename symbols; otherwise, and untuned, it runs on those of TVM's runtime.
 
         Args:
             library: Path of the library.
@@ -70,10 +70,11 @@ class Compiled:
         cores = usable_cores()
         modules = [IRModule(dict(kernels[core::cores])) for core in range(min(cores, len(kernels)))]
         scratch = ScratchFolder()
-        own = [scratch.path / "threads.o"] if can_take_over() else []
+        tool = renamer() if self.lean else None
+        own = [scratch.path / "threads.o"] if tool else []
         with ThreadPoolExecutor(max_workers=cores) as executor:  # LLVM releases Python's lock
             waiting = [executor.submit(compile_threads, path, self._threads) for path in own]
-            compile_ = partial(self._object, scratch.path, own=bool(own))
+            compile_ = partial(self._object, scratch.path, tool)
             objects = list(executor.map(compile_, count(), modules))
             for compiling in waiting:
                 compiling.result()
@@ -88,14 +89,14 @@ class Compiled:
     def _threads(self) -> int:
         return int(self.target.attrs.get("num-cores", usable_cores()))
 
-    def _object(self, folder: Path, number: int, kernels: IRModule, *, own: bool) -> Any:
-        """Compile some kernels to an object file, which may run on threads of our own."""
+    def _object(self, folder: Path, tool: str | None, number: int, kernels: IRModule) -> Any:
+        """Compile some kernels to an object file, which runs on our own threads with a tool."""
         names = [str(function.attrs["global_symbol"]) for function in kernels.functions.values()]
         path = folder / f"{number}.o"
         with self._compiled_for, self._lowering():
             tvm.tirx.build(kernels, target=self._compiled_for).write_to_file(str(path), "o")
-        if own:
-            take_over(path)
+        if tool:
+            take_over(path, tool)
         return tvm.runtime.load_static_library(str(path), names)
 
     def _lowering(self) -> Any:

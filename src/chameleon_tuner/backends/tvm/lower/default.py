@@ -14,6 +14,7 @@ from tvm.s_tir import Schedule, dlight
 from tvm.target import Target
 
 from chameleon_tuner.backends.tvm.targets import is_gpu, vector_bits
+from chameleon_tuner.space.task import vector_registers
 
 SERIAL_WORK = 1 << 14
 """Kernels with fewer steps of their loops stay as they are: to wake threads takes as long."""
@@ -217,19 +218,13 @@ def _tile(schedule: Schedule, outer: list[Any], bits: int, *, sums: bool) -> lis
     if not sums:
         outer[-1], columns = schedule.split(outer[-1], [None, lanes])
         return [columns]
-    rows, vectors = _register_tile(
-        _extent(schedule, outer[-2]) if len(outer) > 1 else 1, extent // lanes, _registers(bits)
-    )
+    length = _extent(schedule, outer[-2]) if len(outer) > 1 else 1
+    rows, vectors = _register_tile(length, extent // lanes, vector_registers(bits))
     outer[-1], columns = schedule.split(outer[-1], [None, vectors * lanes])
     if rows == 1:
         return [columns]
     outer[-2], neighbours = schedule.split(outer[-2], [None, rows])
     return [neighbours, columns]
-
-
-def _registers(bits: int) -> int:
-    """Return the number of vector registers of an x86 CPU."""
-    return 32 if bits >= 512 else 16
 
 
 def _register_tile(rows: int, vectors: int, registers: int) -> tuple[int, int]:

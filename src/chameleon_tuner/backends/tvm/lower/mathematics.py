@@ -219,6 +219,11 @@ Function = Callable[[_Code, _Value], _Value]
 """Adds a function of a value to the code, and returns its result."""
 
 
+def _power(code: _Code, r: _Value) -> _Value:
+    """Return e^r for an r of at most half of the logarithm of 2."""
+    return code.polynomial(EXP, r) * (r * r) + r + 1.0
+
+
 def _scaled(code: _Code, r: _Value, rounded: _Value) -> _Value:
     """Return e^r 2^n.
 
@@ -227,12 +232,11 @@ def _scaled(code: _Code, r: _Value, rounded: _Value) -> _Value:
         r: At most half of the logarithm of 2.
         rounded: n after the rounder was added to it; from -160 to 160.
     """
-    power = code.polynomial(EXP, r) * (r * r) + r + 1.0
     n = code.bits(rounded) - _ROUNDER_BITS
     half = n >> 1  # 2^n itself may be no float32 where the result is one
     first = code.of_bits((half << 23) + _ONE_BITS)
     second = code.of_bits(((n - half) << 23) + _ONE_BITS)
-    return power * first * second
+    return _power(code, r) * first * second
 
 
 Reduction = Callable[[_Value, _Value], _Value]
@@ -309,11 +313,9 @@ _LEAST_SIGMOID = -87.0
 
 def _sigmoid(code: _Code, x: _Value) -> _Value:
     """Return 1 / (1 + e^-x), and zero where that is next to nothing."""
-    inside = code.within(x, _LEAST_SIGMOID, -_LEAST_SIGMOID)
-    rounded = code.constant(_ROUNDER) - inside * (1 / math.log(2))
-    n = rounded - _ROUNDER
-    r = code.constant(0.0) - inside - n * _LN2_HIGH - n * _LN2_LOW
-    power = code.polynomial(EXP, r) * (r * r) + r + 1.0
+    opposite = code.constant(0.0) - code.within(x, _LEAST_SIGMOID, -_LEAST_SIGMOID)
+    rounded = opposite * (1 / math.log(2)) + _ROUNDER
+    power = _power(code, _natural(opposite, rounded - _ROUNDER))
     growing = power * code.of_bits((code.bits(rounded) << 23) + _ONE_BITS)
     return code.select(x < _LEAST_SIGMOID, 0.0, code.constant(1.0) / (growing + 1.0))
 

@@ -34,25 +34,24 @@ def compile_threads(path: Path, threads: int) -> None:
     _run([cc.get_cc() or "c++", *flags, str(SOURCE), "-o", str(path)])
 
 
-def can_take_over() -> bool:
-    """Return whether there is a tool that renames the symbols of object files."""
-    return _renamer() is not None
+def renamer() -> str | None:
+    """Return the tool that renames the symbols of object files; None if there is none."""
+    return shutil.which("objcopy") or shutil.which("llvm-objcopy")
 
 
-def take_over(path: Path) -> None:
-    """Make the kernels of an object file run their loops by the code of `compile_threads`."""
-    tool = _renamer()
-    assert tool is not None  # noqa: S101 - the caller has asked
+def take_over(path: Path, tool: str) -> None:
+    """Make the kernels of an object file run their loops by the code of `compile_threads`.
+
+    Args:
+        path: The path of the object file, which is changed.
+        tool: The tool that renames symbols, from `renamer`.
+    """
     _run([tool, f"--redefine-sym={_TVMS}={_OURS}", str(path)])
 
 
 def has_own_threads(library: Path) -> bool:
     """Return whether a library that can be loaded runs its loops without TVM's threads."""
     return hasattr(ctypes.CDLL(str(library)), _LAUNCH)
-
-
-def _renamer() -> str | None:
-    return shutil.which("objcopy") or shutil.which("llvm-objcopy")
 
 
 def _run(command: list[str]) -> None:

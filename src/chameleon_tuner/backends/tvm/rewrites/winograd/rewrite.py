@@ -150,15 +150,12 @@ def _convolution(builder: relax.BlockBuilder, call: Any) -> Convolution | None:
     plain = (
         (str(attributes.data_layout), str(attributes.kernel_layout)) == ("NHWC", "HWIO")
         and str(attributes.out_layout) in ("", "NHWC")
-        and int(attributes.groups) == 1
-        and all(int(s) == 1 for s in (*attributes.strides, *attributes.dilation))
+        and all(int(s) == 1 for s in attributes.dilation)
         and str(call.ty.dtype) == str(data.ty.dtype) == DTYPE
     )
-    if not plain or not is_constant(weights):
+    if not plain or not is_constant(weights) or not _may_be_filtered(call):
         return None
-    rows, columns, inputs, outputs = (int(extent) for extent in weights.ty.shape.values)
-    if (rows, columns) != (KERNEL, KERNEL) or min(inputs, outputs) < _LEAST_CHANNELS:
-        return None
+    _, _, inputs, outputs = (int(extent) for extent in weights.ty.shape.values)
     batch, height, width, _ = (int(extent) for extent in data.ty.shape.values)
     top, left, bottom, right = (int(zeros) for zeros in attributes.padding)
     return Convolution(batch, height, width, inputs, outputs, (top, left, bottom, right))
