@@ -142,8 +142,7 @@ def build(network: Any, database: Path, known: int, folder: Path) -> None:
     from tvm.relax.transform import MetaScheduleApplyDatabase
     from tvm.s_tir import meta_schedule
 
-    from chameleon_tuner.backends.tvm.deploy.build import RECORDS, WORKLOADS, export
-    from chameleon_tuner.backends.tvm.deploy.library import LIBRARY, Manifest
+    from chameleon_tuner.backends.tvm.deploy.build import RECORDS, WORKLOADS, export, manifest_of
     from chameleon_tuner.backends.tvm.lower.graph import finish
 
     folder.mkdir()
@@ -153,8 +152,9 @@ def build(network: Any, database: Path, known: int, folder: Path) -> None:
     first = meta_schedule.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
     with network.target, first:
         applied = MetaScheduleApplyDatabase()(network.lowered)
-    export(finish(applied, network.target), folder / LIBRARY)
-    Manifest.of(network.program, network.target, network.threads).write(folder)
+    manifest = manifest_of(network)
+    export([finish(applied, network.target)], [manifest], folder)
+    manifest.write(folder)
 
 
 if __name__ == "__main__":

@@ -37,21 +37,23 @@ ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 NOT_RUN = {
     "contributing.md": ["compares two replays, which take some minutes each"],
+    "deploy.md": ["a part; tests/backends/tvm/deploy/test_exporting.py runs a whole program"],
     "models.md": [
         "needs a model of yours with an open dimension",
         "needs a model and arrays of yours",
     ],
-    "tune.md": ["loads PyTorch; tests/backends/tvm/frontend/test_frontend.py imports such a model"],
+    "pytorch.md": [
+        "tunes for a minute; tests/torch/test_backend.py compiles modules",
+        "tunes for a minute; tests/torch/test_ahead.py compiles a module",
+        "loads PyTorch; tests/backends/tvm/frontend/test_exported.py tunes such models",
+    ],
 }
 """Why examples are not run, by page. Such an example has `<!-- not run: why -->` before it."""
 
 STAND_INS = {
     '"resnet18.onnx"': '"{model}"',
     '"tuned/': '"{folder}/',
-    "./run_model tuned ": "./run_model {folder} ",
     "1, 3, 224, 224": "1, 3, 64, 64",
-    "1 3 224 224": "1 3 64 64",
-    "g++ -O2": "g++ -O0",
 }
 """What the examples name, and what stands in for it: a small network and its tuned folder."""
 
@@ -267,7 +269,8 @@ def jobs(model: Path, tuned: Path, scratch: Path) -> Iterator[tuple[str, Job]]:
         script = here / "examples.py"
         script.write_text(script_of(page, model, tuned))
         yield page, ([sys.executable, str(script)], here, {})
-    yield "C++", cpp_job(scratch / "cpp", model, tuned)
+    if shutil.which("cmake"):
+        yield "C++", cpp_job(scratch / "cpp", tuned)
     yield "replay", ([sys.executable, "try_them.py"], scratch / "parts", {})
 
 
@@ -294,14 +297,14 @@ def algorithm_job(folder: Path) -> Job:
     return [*pytest_, "-k", "not librar and not written"], folder, {"PYTHONPATH": str(folder)}
 
 
-def cpp_job(folder: Path, model: Path, tuned: Path) -> Job:
-    """The C++ program of deploy.md: compiled and run as the page says."""
+def cpp_job(folder: Path, tuned: Path) -> Job:
+    """The C++ program of an exported model: compiled and run as deploy.md says."""
     folder.mkdir()
-    [program] = [block.code for block in BLOCKS if block.language == "cpp"]
-    (folder / "run_model.cc").write_text(program)
-    [script] = [b.code for b in BLOCKS if b.language == "sh" and "run_model.cc" in b.code]
+    steps = [b.code for b in BLOCKS if b.page == "deploy.md" and "deploy" in b.code.split("-B")[0]]
+    script = "".join(code for code in steps if code.startswith(("chameleon export", "cmake")))
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    return ["bash", "-euc", with_stand_ins(script, model, tuned)], folder, {"PATH": path}
+    code = script.replace("tuned/", shlex.quote(str(tuned)))
+    return ["bash", "-euc", code], folder, {"PATH": path}
 
 
 def write(path: Path, text: str) -> None:
@@ -357,16 +360,18 @@ def test_examples_run(started: Started, page: str) -> None:
     assert output_of(started, page).strip()
 
 
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 def test_the_cpp_example_computes_what_the_library_computes(
-    started: Started, tuned_folder: Path
+    started: Started, tuned_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     import numpy as np
 
-    from chameleon_tuner.backends.tvm.deploy.library import Library
+    from chameleon_tuner import Session
 
-    [expected] = Library(tuned_folder)({"input": np.zeros((1, 3, 64, 64), "float32")}).values()
-    printed = [float(line) for line in output_of(started, "C++").splitlines()]
-    np.testing.assert_allclose(printed, expected.ravel(), rtol=1e-3, atol=1e-6)
+    [expected] = Session(tuned_folder).run(None, {"input": np.zeros((1, 3, 64, 64), "float32")})
+    assert "output: 40 bytes" in output_of(started, "C++")
+    [found, *_] = tmp_path_factory.getbasetemp().glob("docs*/cpp/output0.bin")
+    np.testing.assert_array_equal(np.fromfile(found, np.float32), expected.ravel())
 
 
 def test_the_parts_pass_their_contracts(started: Started) -> None:
@@ -443,7 +448,7 @@ def test_named_modules_and_functions_exist(page: str) -> None:
         relative = name.removeprefix("chameleon_tuner.")
         room, _, rest = relative.partition(".")
         dotted = re.fullmatch(r"[a-z_]+(\.\w+)+", name) and relative.rpartition(".")[2] not in FILES
-        ours = name != relative or (room in ROOMS and rest)
+        ours = name != relative or (room in ROOMS and rest and room != "torch")
         if dotted and ours and definition(relative) is None:
             unknown.add(name)
     assert {name for name in unknown if "fasttanh" not in name} == set()

@@ -4,6 +4,7 @@
     python benchmarks/corpus export [NAMES]        write the ONNX files, once
     python benchmarks/corpus run [NAMES]           tune each, time it beside onnxruntime
     python benchmarks/corpus table results.jsonl   what came of it, as Markdown
+    python benchmarks/corpus compile [NAMES]       each through torch.compile(backend="chameleon")
 
 NAMES are of networks or of families. An interrupted export or run goes on where it was. Weights are
 random; nothing is downloaded but five wheels with trained files. Needs the extras `corpus` and
@@ -16,6 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import compiling
 import exporting
 from table import table
 from tuning import rows, run
@@ -38,6 +40,10 @@ def main() -> int:
         if function is _run:
             command.add_argument("--budget", default="60s", help="of each network")
             command.add_argument("--out", type=Path, help="default: results.jsonl in the folder")
+    compiled = commands.add_parser("compile")
+    compiled.set_defaults(command=_compile)
+    compiled.add_argument("names", nargs="*")
+    compiled.add_argument("--trials", type=int, default=32, help="of each graph")
     shown = commands.add_parser("table")
     shown.set_defaults(command=_table)
     shown.add_argument("results", type=Path)
@@ -58,6 +64,10 @@ def _export(asked: argparse.Namespace) -> int:
 def _run(asked: argparse.Namespace) -> None:
     out = asked.out or asked.folder / "results.jsonl"
     run(asked.folder, asked.names, asked.budget, out)
+
+
+def _compile(asked: argparse.Namespace) -> int:
+    return compiling.compile_all(asked.names or list(compiling.TWENTY), asked.trials)
 
 
 def _table(asked: argparse.Namespace) -> None:

@@ -23,12 +23,14 @@ class Network:
         family: What it is for, such as `cnn` or `detection`.
         origin: The package whose authors made it.
         write: See `Writer`.
+        build: Makes the module with its inputs; None for what is no module of PyTorch.
     """
 
     name: str
     family: str
     origin: str
     write: Writer
+    build: Callable[[], Example] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,13 @@ class Example:
 NETWORKS: dict[str, Network] = {}
 
 
-def register(name: str, family: str, origin: str, write: Writer) -> None:
+def register(
+    name: str,
+    family: str,
+    origin: str,
+    write: Writer,
+    build: Callable[[], Example] | None = None,
+) -> None:
     """Add a network.
 
     Args:
@@ -59,20 +67,21 @@ def register(name: str, family: str, origin: str, write: Writer) -> None:
         family: See `Network`.
         origin: See `Network`.
         write: See `Writer`.
+        build: See `Network`.
 
     Raises:
         ValueError: The name is taken.
     """
     if name in NETWORKS:
         raise ValueError(f"two networks are called {name}")
-    NETWORKS[name] = Network(name, family, origin, write)
+    NETWORKS[name] = Network(name, family, origin, write, build)
 
 
 def exported(name: str, family: str, origin: str, build: Callable[[], Example]) -> None:
     """Add a PyTorch network, see `register`; `build` makes it with its inputs."""
     from torch_export import write_example
 
-    register(name, family, origin, lambda path, _: write_example(build(), path))
+    register(name, family, origin, lambda path, _: write_example(build(), path), build)
 
 
 def example(family: str, origin: str) -> Callable[[Callable[[], Example]], Callable[[], Example]]:

@@ -3,6 +3,8 @@
 >>> import chameleon_tuner
 >>> result = chameleon_tuner.tune("resnet18.onnx", out="tuned/", effort="quick")  # doctest: +SKIP
 >>> result.latency_ms  # doctest: +SKIP
+>>> session = chameleon_tuner.Session("tuned/")  # doctest: +SKIP
+>>> [output] = session.run(None, {"input": image})  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chameleon_tuner.app.options import Options
     from chameleon_tuner.app.tune import tune
+    from chameleon_tuner.backends.tvm.deploy.session import Session
     from chameleon_tuner.core.errors import ChameleonError
     from chameleon_tuner.report.result import Result
     from chameleon_tuner.search.recipes import Recipe
 
-__all__ = ["ChameleonError", "Options", "Recipe", "Result", "tune"]
+__all__ = ["ChameleonError", "Options", "Recipe", "Result", "Session", "tune"]
 
 _HOMES = {
     "ChameleonError": "core.errors",
     "Options": "app.options",
     "Recipe": "search.recipes",
     "Result": "report.result",
+    "Session": "backends.tvm.deploy.session",
     "tune": "app.tune",
 }
 

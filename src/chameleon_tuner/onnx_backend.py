@@ -20,8 +20,7 @@ from onnx.backend.base import Backend, BackendRep
 
 from chameleon_tuner.backends.tvm.frontend.deciding import deciding_inputs, small, specialised
 from chameleon_tuner.backends.tvm.frontend.narrow import carried, restored, widened
-from chameleon_tuner.backends.tvm.frontend.reading import short
-from chameleon_tuner.backends.tvm.frontend.sessions import open_session
+from chameleon_tuner.backends.tvm.frontend.sessions import open_session, short
 from chameleon_tuner.backends.tvm.immediate import Call, compile_now, without_functions
 from chameleon_tuner.core.agreement import TOLERANCE, difference
 from chameleon_tuner.core.errors import LibraryError, ModelError

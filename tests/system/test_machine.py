@@ -37,7 +37,7 @@ def test_hyper_threads_of_a_core_count_once(
 ) -> None:
     affinity.update(allowed)
     cpus = topology(tmp_path, FOUR_CORES_EIGHT_THREADS)
-    assert machine.usable_cores(cpus, tmp_path / "none") == cores
+    assert machine.usable_cores(cpus, []) == cores
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,23 @@ def test_the_quota_of_the_container_counts(
     affinity.update(range(8))
     cpus = topology(tmp_path, FOUR_CORES_EIGHT_THREADS)
     (tmp_path / "cpu.max").write_text(quota + "\n")
-    assert machine.usable_cores(cpus, tmp_path / "cpu.max") == cores
+    assert machine.usable_cores(cpus, [tmp_path / "missing", tmp_path]) == cores
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("-1", 4), ("200000", 2), ("150000", 2), ("", 4)])
+def test_the_quota_of_cgroups_of_version_1_counts(
+    affinity: set[int], tmp_path: Path, quota: str, cores: int
+) -> None:
+    affinity.update(range(8))
+    cpus = topology(tmp_path, FOUR_CORES_EIGHT_THREADS)
+    (tmp_path / "cpu.cfs_quota_us").write_text(quota + "\n")
+    (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
+    assert machine.usable_cores(cpus, [tmp_path]) == cores
 
 
 def test_without_topology_every_cpu_is_a_core(affinity: set[int], tmp_path: Path) -> None:
     affinity.update(range(3))
-    assert machine.usable_cores(tmp_path, tmp_path / "none") == 3
+    assert machine.usable_cores(tmp_path, []) == 3
 
 
 def test_this_machine_has_cores() -> None:
@@ -155,17 +166,20 @@ def test_hyper_threads_of_a_core_share_its_cache(tmp_path: Path) -> None:
 def test_memory_is_the_machines_or_what_a_cgroup_leaves(tmp_path: Path) -> None:
     whole = machine.memory_bytes([])
     for text, expected in (("max\n", whole), (f"{2**30}\n", 2**30), (f"{2**62}\n", whole)):
-        (tmp_path / "memory.max").write_text(text)
-        assert machine.memory_bytes([tmp_path / "missing", tmp_path / "memory.max"]) == expected
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / name).write_text(text)
+            assert machine.memory_bytes([tmp_path / "missing", tmp_path / name]) == expected
 
 
 def test_the_limits_of_all_cgroups_above_count(tmp_path: Path) -> None:
     (tmp_path / "cgroup").write_text("0::/user.slice/run.scope\n")
-    found = machine.cgroup_limits(tmp_path / "cgroup", tmp_path / "fs")
+    found = machine.cgroups("memory", tmp_path / "cgroup", tmp_path / "fs")
     names = [str(path.relative_to(tmp_path / "fs")) for path in found]
-    assert names == ["user.slice/run.scope/memory.max", "user.slice/memory.max", "memory.max"]
+    assert names == ["user.slice/run.scope", "user.slice", "."]
     (tmp_path / "cgroup").write_text("4:memory:/job\n3:cpu,cpuacct:/other\n")
-    found = machine.cgroup_limits(tmp_path / "cgroup", tmp_path / "fs")
-    assert tmp_path / "fs/memory/job/memory.limit_in_bytes" in found
-    assert not any("other" in str(path) for path in found)
-    assert machine.cgroup_limits(tmp_path / "nowhere", tmp_path / "fs") == []
+    for controller, mine, others in (("memory", "job", "other"), ("cpu", "other", "job")):
+        found = machine.cgroups(controller, tmp_path / "cgroup", tmp_path / "fs")
+        assert tmp_path / "fs" / controller / mine in found
+        assert not any(others in str(path) for path in found)
+    assert machine.cgroups("cpu", tmp_path / "nowhere", tmp_path / "fs") == []

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chameleon_tuner.system.files import write_whole
+from chameleon_tuner.system.files import user_cache, write_whole
 from chameleon_tuner.system.machine import cpu_name, usable_cores
 
 START_SECS, START_SECS_A_KERNEL = 2.0, 0.2
@@ -91,7 +90,7 @@ def measured(kind: str, folder: Path | None = None) -> Calibration:
         kind: Kind of the target.
         folder: Where it is kept; the user's cache folder by default.
     """
-    place = folder or _cache_folder()
+    place = folder or user_cache()
     observations = _read(place).get(_machine(kind), []) if place else []
     if not observations:
         return Calibration()
@@ -119,7 +118,7 @@ def observe(
         finished_secs: Seconds after the search.
         folder: Where it is kept; the user's cache folder by default.
     """
-    place = folder or _cache_folder()
+    place = folder or user_cache()
     if not kernels or place is None:
         return
     kept = _read(place)
@@ -133,15 +132,6 @@ def observe(
 
 def _machine(kind: str) -> str:
     return f"{cpu_name()}, {usable_cores()} cores, {kind}"
-
-
-def _cache_folder() -> Path | None:
-    """Return the user's cache folder; None for a user without a home."""
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return Path(base) / "chameleon-tuner"
 
 
 def _read(folder: Path) -> dict[str, list[tuple[float, float]]]:

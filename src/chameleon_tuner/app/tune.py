@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -274,6 +274,7 @@ def tune(
     model: Any,
     out: str | Path,
     *,
+    example_inputs: Sequence[Any] | None = None,
     progress: Progress | None = None,
     backend: Backend[Any] | None = None,
     **options: Any,
@@ -284,9 +285,11 @@ def tune(
     twice.
 
     Args:
-        model: Path of an ONNX file, a `torch.export.ExportedProgram`, a Relax `IRModule` or a
-            TensorIR `PrimFunc` whose last argument is its output.
+        model: Path of an ONNX file or of one of `torch.export.save`, a
+            `torch.export.ExportedProgram`, a PyTorch module, a Relax `IRModule` or a TensorIR
+            `PrimFunc` whose last argument is its output.
         out: Folder of the result.
+        example_inputs: Arguments of a PyTorch module, with tensors of the shapes to tune for.
         progress: Is told what happens.
         backend: Makes tasks and libraries; TVM by default.
         **options: See `Options`; an algorithm is left out by its name as well, as in `NAME=False`.
@@ -300,6 +303,10 @@ def tune(
     """
     backend = backend or TVMBackend()
     chosen = by_name(options, [algorithm.name for algorithm in backend.algorithms])
+    if example_inputs is not None:
+        from chameleon_tuner.backends.tvm.frontend.exported import program_of
+
+        model = program_of(model, example_inputs)
     return run(model, Path(out), Options(**chosen), progress or Silent(), Stopwatch(), backend)
 
 

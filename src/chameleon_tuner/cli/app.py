@@ -10,6 +10,7 @@ import click
 
 from chameleon_tuner.cli import failures
 from chameleon_tuner.cli.commands.compare import compare
+from chameleon_tuner.cli.commands.export import export
 from chameleon_tuner.cli.commands.profile import profile
 from chameleon_tuner.cli.commands.run import run
 from chameleon_tuner.cli.commands.tasks import tasks
@@ -30,6 +31,7 @@ chameleon tune resnet18.onnx --out tuned/     tune it: the main job
 chameleon run tuned/ --bench                  its latency
 chameleon versus resnet18.onnx tuned/         beside onnxruntime and others
 chameleon profile tuned/                      where its time goes
+chameleon export tuned/ --out deploy/ --cpp   for programs without Python
 chameleon compare --suite resnet18 ...        tuners side by side
 
 Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 4 not verified, 130 interrupted.
@@ -49,7 +51,7 @@ def chameleon(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (tune, tasks, run, profile, versus, compare, zoo):
+for _command in (tune, tasks, run, profile, versus, export, compare, zoo):
     chameleon.add_command(_command)
 
 

@@ -15,24 +15,24 @@ CPU_FOLDER = Path("/sys/devices/system/cpu")
 _SECOND_LEVEL_BYTES = 256 * 1024
 """The smallest size of a second-level cache; a smaller cache is taken for a first-level one."""
 
-CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+_QUOTA, _QUOTA_OF_V1, _PERIOD_OF_V1 = "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"
+_LIMIT, _LIMIT_OF_V1 = "memory.max", "memory.limit_in_bytes"
+"""Files of cgroups with their limits of processors and memory."""
 
-_LIMIT_OF_V1 = "memory.limit_in_bytes"
 
-
-def usable_cores(cpus: Path = CPU_FOLDER, limit: Path = CGROUP_LIMIT) -> int:
+def usable_cores(cpus: Path = CPU_FOLDER, groups: Sequence[Path] | None = None) -> int:
     """Return the number of physical cores that this process may use, at least 1.
 
-    The process's affinity and its cgroup quota limit the number. Hyper-threads of one core count
-    once. If the system does not report its topology, every logical CPU counts as a core.
+    The process's affinity and the quotas of its cgroups limit the number. Hyper-threads of one core
+    count once. If the system does not report its topology, every logical CPU counts as a core.
 
     Args:
         cpus: Folder in which the kernel describes the CPUs.
-        limit: File with the cgroup's CPU quota.
+        groups: Folders of the process's cgroups; found where they are not given.
     """
-    allowed = _allowed_cpus()
-    physical = {_core_of(cpu, cpus) for cpu in allowed}
-    return max(1, min(len(physical), _quota(limit)))
+    physical = {_core_of(cpu, cpus) for cpu in _allowed_cpus()}
+    quotas = map(_quota, cgroups("cpu") if groups is None else groups)
+    return max(1, min(len(physical), *quotas, 2**31))
 
 
 def _allowed_cpus() -> set[int]:
@@ -45,12 +45,15 @@ def _core_of(cpu: int, cpus: Path) -> str:
     return _text(cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu)
 
 
-def _quota(limit: Path) -> int:
-    """Return the cgroup's quota as a number of cores, rounded up; 2**31 if there is no quota."""
+def _quota(group: Path) -> int:
+    """Return a cgroup's quota as a number of cores, rounded up; 2**31 if there is no quota."""
+    numbers = (
+        _text(group / _QUOTA) or f"{_text(group / _QUOTA_OF_V1)} {_text(group / _PERIOD_OF_V1)}"
+    )
     try:
-        quota, period = limit.read_text().split()
-        return math.ceil(int(quota) / int(period))
-    except (OSError, ValueError):
+        quota, period = map(int, numbers.split())
+        return math.ceil(quota / period) if quota > 0 else 2**31
+    except (ValueError, ZeroDivisionError):
         return 2**31
 
 
@@ -66,37 +69,43 @@ def thread_environment(threads: int) -> dict[str, str]:
     return {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": bound}
 
 
-def memory_bytes(limits: Sequence[Path] | None = None) -> int:
-    """Return the bytes of memory that this process may use: the machine's, or its cgroup's limit.
+def memory_bytes(groups: Sequence[Path] | None = None) -> int:
+    """Return the bytes of memory that this process may use: the machine's, or its cgroups' limit.
 
     Args:
-        limits: Files with limits of the process's cgroups; found where they are not given.
+        groups: Folders of the process's cgroups; found where they are not given.
     """
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in cgroup_limits() if limits is None else limits:
-        text = _text(limit)
+    for group in cgroups("memory") if groups is None else groups:
+        text = _text(group / _LIMIT) or _text(group / _LIMIT_OF_V1)
         if text.isdecimal():
             total = min(total, int(text))
     return total
 
 
-def cgroup_limits(
-    membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+def cgroups(
+    controller: str,
+    membership: Path = Path("/proc/self/cgroup"),
+    root: Path = Path("/sys/fs/cgroup"),
 ) -> list[Path]:
-    """Return the files that may limit the memory of this process: its cgroup's and all above it.
+    """Return the folders of the cgroups that may limit this process: its own and all above it.
 
     Args:
+        controller: What they limit: `cpu` or `memory`.
         membership: File that lists the cgroups of the process, of version 2 and of version 1.
         root: Folder where cgroups are mounted.
+
+    Returns:
+        The folders, each before those above it.
     """
     found = []
     for line in _text(membership).splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        base, name = (root / "memory", _LIMIT_OF_V1) if controllers else (root, "memory.max")
+        base = root / controller if controllers else root
         group = base / path.lstrip("/")
-        found += [g / name for g in (group, *group.parents) if g.is_relative_to(base)]
+        found += [place for place in (group, *group.parents) if place.is_relative_to(base)]
     return found
 
 
@@ -172,10 +181,14 @@ def _cpuinfo(field: str, cpuinfo: Path) -> str:
 _PACKAGES = ("chameleon-tuner", "apache-tvm", "apache-tvm-ffi", "torch", "xgboost-cpu", "numpy")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that decide over results, of those that are installed."""
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Return the versions of packages, of those that are installed.
+
+    Args:
+        packages: Their names; those that decide over results without it.
+    """
     found = {}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

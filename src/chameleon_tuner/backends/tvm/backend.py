@@ -100,7 +100,7 @@ class TVMBackend:
     ) -> TVMSource:
         """See `Backend.read`."""
         from chameleon_tuner.backends.tvm.frontend.program import import_model
-        from chameleon_tuner.backends.tvm.frontend.trial import fitting
+        from chameleon_tuner.backends.tvm.frontend.tensors import fitting
         from chameleon_tuner.backends.tvm.network import open_target
         from chameleon_tuner.backends.tvm.targets import resolve_target
 

@@ -19,16 +19,16 @@ from chameleon_tuner.backends.tvm.deploy.build import (
     keep_original,
     keep_untuned,
     kernel_names,
+    spec_of,
 )
 from chameleon_tuner.backends.tvm.deploy.manifest import (
     ORIGINAL_FILE,
     Manifest,
     library_of,
-    spec_of,
 )
 from chameleon_tuner.backends.tvm.deploy.usage import usage
 from chameleon_tuner.backends.tvm.frontend.program import from_onnx
-from chameleon_tuner.backends.tvm.frontend.trial import trial_inputs
+from chameleon_tuner.backends.tvm.frontend.tensors import trial_inputs
 from chameleon_tuner.backends.tvm.lower.kernel import device_of
 from chameleon_tuner.backends.tvm.mending import Mending
 from chameleon_tuner.backends.tvm.network import Network, prepare

@@ -11,28 +11,9 @@ from typing import Any
 import tvm
 from tvm.target import Target, codegen
 
+from chameleon_tuner.backends.tvm.features import VECTOR_PREFIXES, host_features
 from chameleon_tuner.core.errors import TargetError, last_line
 from chameleon_tuner.space.task import NARROW, WIDE
-from chameleon_tuner.system.machine import cpu_flags
-
-# LLVM's names of instruction set extensions, by the Linux kernel's name where that differs.
-_LLVM_NAMES = {
-    "avx512_vnni": "avx512vnni",
-    "avx512_bf16": "avx512bf16",
-    "avx512_fp16": "avx512fp16",
-    "avx512_bitalg": "avx512bitalg",
-    "avx512_vbmi2": "avx512vbmi2",
-    "avx512_vpopcntdq": "avx512vpopcntdq",
-    "avx_vnni": "avxvnni",
-    "pni": "sse3",
-    "sse4_1": "sse4.1",
-    "sse4_2": "sse4.2",
-    "amx_tile": "amx-tile",
-    "amx_int8": "amx-int8",
-    "amx_bf16": "amx-bf16",
-}
-_VECTOR_PREFIXES = ("avx", "sse", "fma", "f16c", "amx", "neon", "sve", "asimd")
-
 
 # Attributes that MetaSchedule requires of a CUDA target. They are added to a target that is named
 # by its architecture alone; every architecture since sm_50 has at least these limits.
@@ -101,15 +82,6 @@ def _host() -> dict[str, Any]:
     return {"kind": "llvm", "mcpu": name, **({"mattr": differing} if differing else {})}
 
 
-def host_features() -> frozenset[str]:
-    """Return this CPU's vector extensions by LLVM's names; empty if the system reports none."""
-    return frozenset(
-        name
-        for name in (_LLVM_NAMES.get(flag, flag) for flag in cpu_flags())
-        if name.startswith(_VECTOR_PREFIXES)
-    )
-
-
 def is_gpu(target: Target) -> bool:
     """Return whether kernels for a target are launched on a GPU."""
     return str(target.kind.name) != "llvm"
@@ -144,7 +116,7 @@ def _vector_features(target: Target) -> frozenset[str]:
     if not str(codegen.llvm_get_system_triple()).startswith("x86_64"):
         return frozenset()
     found = (str(feature) for feature in codegen.llvm_get_cpu_features(target))
-    return frozenset(feature for feature in found if feature.startswith(_VECTOR_PREFIXES))
+    return frozenset(feature for feature in found if feature.startswith(VECTOR_PREFIXES))
 
 
 def _parsed(text: str) -> Target:

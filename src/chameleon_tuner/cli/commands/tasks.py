@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @shape_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def tasks(model: str, target: str, shapes: Sequence[str], as_json: bool) -> None:
-    """List the tuning tasks of MODEL, an ONNX file: its distinct kernels.
+    """List the tuning tasks of MODEL, an ONNX or .pt2 file: its distinct kernels.
 
     For every one its name, the shapes of its arguments, the floating-point operations of one
     call, the calls of it in the network, and its design space: how many configurations in how

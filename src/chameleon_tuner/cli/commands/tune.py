@@ -56,7 +56,7 @@ SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
 )
 @click.option("--quiet", "-q", is_flag=True, help="Show nothing but errors.")
 def tune(model: str, out: str, shapes: Sequence[str], quiet: bool, **chosen: Any) -> None:
-    """Tune MODEL, an ONNX file, for this machine.
+    """Tune MODEL, an ONNX file or a .pt2 file of torch.export.save, for this machine.
 
     The folder gets the tuned library, summary.json, report.md and the records of everything that
     was measured. Interrupt it as you like: the same command goes on where it was, and measures

@@ -59,7 +59,7 @@ def test_a_library_refuses_a_tensor_that_it_would_read_wrongly(
         twice._create_view(spec.shape, spec.dtype, offset) for offset in (0, 4 * prod(spec.shape))
     )
     _, code = library._compiled({})
-    run = code._main()
+    run = code._mine()._main
     run(begin, *code._weights)
     with pytest.raises(ValueError, match="byte_offset"):
         run(behind, *code._weights)

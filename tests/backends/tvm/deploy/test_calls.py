@@ -24,10 +24,10 @@ from tvm.script import tirx as T  # noqa: N812
 
 from chameleon_tuner.backends.tvm.deploy.build import build_libraries
 from chameleon_tuner.backends.tvm.deploy.library import Library
+from chameleon_tuner.backends.tvm.deploy.runtime import Code
 from chameleon_tuner.backends.tvm.deploy.usage import usage
 from chameleon_tuner.backends.tvm.frontend.program import import_model
 from chameleon_tuner.backends.tvm.lower import code
-from chameleon_tuner.backends.tvm.lower.threads import has_own_threads
 from chameleon_tuner.backends.tvm.network import open_target, prepare
 from chameleon_tuner.backends.tvm.rewrites import registered
 from chameleon_tuner.core.errors import LibraryError, ModelError
@@ -91,7 +91,7 @@ def parallel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parallel")
     built(_parallel, folder)
     assert b"TVMBackendParallelLaunch" not in (folder / "model.so").read_bytes()
-    assert has_own_threads(folder / "model.so")
+    assert Code(folder / "model.so").own_threads
     return folder
 
 
@@ -103,7 +103,7 @@ def on_tvms_threads(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(code, "renamer", lambda: None)
         built(_parallel, folder)
     assert b"TVMBackendParallelLaunch" in (folder / "model.so").read_bytes()
-    assert not has_own_threads(folder / "model.so")
+    assert not Code(folder / "model.so").own_threads
     return folder
 
 

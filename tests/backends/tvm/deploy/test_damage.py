@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,33 @@ def test_a_manifest_that_is_none(files: object, folder: Path) -> None:
         Library(folder)
 
 
+@pytest.mark.parametrize(
+    ("packages", "said"),
+    [
+        ({}, None),
+        ({"apache-tvm": metadata.version("apache-tvm")}, None),
+        ({"apache-tvm": metadata.version("apache-tvm").partition(".post")[0]}, None),
+        ({"apache-tvm": "0.99.1.post2"}, r"with apache-tvm 0\.99\.1\.post2, and [\d.pots]+ is"),
+        ({"chameleon-nothing": "1.0"}, r"with chameleon-nothing 1\.0, and none is installed"),
+    ],
+)
+def test_another_runtime_is_refused(
+    packages: dict[str, str], said: str | None, folder: Path
+) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["versions"].keys() == {"apache-tvm", "apache-tvm-ffi"}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "versions": packages}))
+    if said is None:
+        Library(folder)
+    else:
+        with pytest.raises(LibraryError, match=said):
+            Library(folder)
+
+
 def test_a_folder_of_the_first_format_is_loaded(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["format"] = 1
-    del manifest["files"]
+    del manifest["files"], manifest["versions"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     old = Library(folder)
     [output] = old(old.random_inputs(0)).values()

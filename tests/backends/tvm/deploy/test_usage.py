@@ -11,7 +11,7 @@ import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports i
 
 from chameleon_tuner.backends.tvm.deploy.manifest import Manifest
 from chameleon_tuner.backends.tvm.deploy.usage import usage
-from chameleon_tuner.backends.tvm.frontend.reading import TensorSpec
+from chameleon_tuner.backends.tvm.frontend.tensors import TensorSpec
 
 INPUTS = TensorSpec("a b", (1, 4), "float32"), TensorSpec("mask\n", (), "int64")
 MANIFEST = Manifest("net", "digest", {"kind": "llvm"}, (), 2, INPUTS, ())
@@ -36,8 +36,9 @@ def test_the_script_for_a_gpu() -> None:
     assert ".copyto(device)" in script
 
 
-def test_several_shapes_are_run_by_the_library_class() -> None:
+def test_several_shapes_are_run_by_a_session() -> None:
     script = script_of(replace(MANIFEST, variants=("model.so", "model-1.so")))
     compile(script, "script", "exec")
-    assert "library = Library(Path('a folder'))" in script
+    assert "session = Session('a folder')" in script
+    assert """    'a b': np.zeros((1, 4), "float32"),""" in script
     assert "model.params" not in script

@@ -11,8 +11,9 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser, shape_inference
 
-from chameleon_tuner.backends.tvm.frontend.reading import TensorSpec, border
-from chameleon_tuner.backends.tvm.frontend.trial import Range, ranges_of, trial_inputs
+from chameleon_tuner.backends.tvm.frontend.reading import border
+from chameleon_tuner.backends.tvm.frontend.tensors import Range, TensorSpec, trial_inputs
+from chameleon_tuner.backends.tvm.frontend.trial import ranges_of
 
 TABLE = np.ones((7, 4), np.float32)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports it without PyTorch
-from chameleon_tuner.backends.tvm.lower.threads import compile_threads, has_own_threads
+from chameleon_tuner.backends.tvm.lower.threads import compile_threads
 
 THREADS = 3
 PIECES = 16 * THREADS
@@ -177,9 +177,24 @@ def test_what_throws_fails(limit: str, library: Path, tmp_path: Path) -> None:
     assert subprocess.run(command, timeout=60).returncode == 0
 
 
-def test_what_has_own_threads(library: Path) -> None:
-    assert has_own_threads(library)
-    assert not has_own_threads(Path("libc.so.6"))
+def test_a_thread_says_how_many_run_its_loops(library: Path, launch: Launch) -> None:
+    code = ctypes.CDLL(str(library))
+
+    def pieces() -> int:
+        counted: list[int] = []
+        assert launch(lambda number: counted.append(number) or 0) == 0
+        return len(counted)
+
+    def other_thread() -> int:
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(pieces).result()
+
+    try:
+        for wanted, expected in ((1, 1), (2, 32), (5, 80), (0, PIECES)):
+            code.chameleon_use_threads(wanted)
+            assert (pieces(), other_thread()) == (expected, PIECES)
+    finally:
+        code.chameleon_use_threads(0)
 
 
 def test_a_compiler_that_is_missing_or_fails(

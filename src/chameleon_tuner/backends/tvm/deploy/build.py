@@ -21,13 +21,15 @@ from tvm.s_tir import meta_schedule
 from chameleon_tuner.backends.tvm.deploy.manifest import (
     ORIGINAL,
     ORIGINAL_FILE,
+    RUNTIME,
     Manifest,
     library_of,
     manifest_path,
-    spec_of,
     weights_path,
 )
-from chameleon_tuner.backends.tvm.deploy.parts import PARTS
+from chameleon_tuner.backends.tvm.deploy.parts import PARTS, PartSpec
+from chameleon_tuner.backends.tvm.frontend.cutting import Part
+from chameleon_tuner.backends.tvm.frontend.onnx import CALLED
 from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile
 from chameleon_tuner.backends.tvm.lower.code import Compiled
 from chameleon_tuner.backends.tvm.lower.graph import (
@@ -42,10 +44,12 @@ from chameleon_tuner.backends.tvm.network import Network
 from chameleon_tuner.backends.tvm.rewrites import registered
 from chameleon_tuner.backends.tvm.rewrites.base import Alternatives, transforms_of
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.backends.tvm.targets import as_json, required_features
 from chameleon_tuner.core.errors import LibraryError, OutputError, last_line
 from chameleon_tuner.ports.backend import Winner
 from chameleon_tuner.ports.judge import Finalist
 from chameleon_tuner.system.files import LIBRARY, write_whole
+from chameleon_tuner.system.machine import versions
 
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
 """Files of MetaSchedule's JSON database."""
@@ -84,9 +88,7 @@ def build_libraries(
             export(finished, manifests, folder)
             reference.result()
         if networks[0].program.onnx is None:
-            Manifest.of(networks[0].program, networks[0].target, networks[0].threads).write(
-                folder, UNTUNED
-            )
+            manifest_of(networks[0]).write(folder, UNTUNED)
     except BaseException:
         drop_rivals(folder)
         raise
@@ -108,7 +110,7 @@ def _manifests(networks: Sequence[Network], finished: Sequence[Compiled]) -> lis
     files = tuple(library_of(number) for number in range(len(networks)))
     made = []
     for network, compiled in zip(networks, finished, strict=True):
-        manifest = Manifest.of(network.program, network.target, network.threads)
+        manifest = manifest_of(network)
         # There is nothing to share in a single variant: hashing would take a second per gigabyte.
         keys = map(_content, compiled.weights) if len(networks) > 1 else _numbers()
         mine = tuple(
@@ -117,6 +119,30 @@ def _manifests(networks: Sequence[Network], finished: Sequence[Compiled]) -> lis
         )
         made.append(replace(manifest, weights=mine, variants=files))
     return made
+
+
+def manifest_of(network: Network) -> Manifest:
+    """Return the manifest of a network's library, without the names of its weights."""
+    program = network.program
+    return Manifest(
+        program.name,
+        program.digest,
+        as_json(network.target),
+        tuple(sorted(required_features(network.target))),
+        network.threads,
+        program.inputs,
+        program.outputs,
+        original=ORIGINAL_FILE if program.open else "",
+        parts=tuple(map(spec_of, program.parts.values())),
+        ranges=program.ranges,
+        versions=versions(RUNTIME),
+    )
+
+
+def spec_of(part: Part) -> PartSpec:
+    """Return how a library refers to a part."""
+    static = all(found.static for _, found in part.outputs)
+    return PartSpec(f"{CALLED}{part.name}", f"{PARTS}/{part.name}.onnx", part.operators, static)
 
 
 def _numbers() -> Iterator[bytes]:

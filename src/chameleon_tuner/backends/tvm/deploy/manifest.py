@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tvm.target import Target
-
-from chameleon_tuner.backends.tvm.deploy.parts import PARTS, PartSpec
-from chameleon_tuner.backends.tvm.frontend.cutting import Part
-from chameleon_tuner.backends.tvm.frontend.onnx import CALLED
-from chameleon_tuner.backends.tvm.frontend.program import Program
-from chameleon_tuner.backends.tvm.frontend.reading import TensorSpec
-from chameleon_tuner.backends.tvm.frontend.trial import Range
-from chameleon_tuner.backends.tvm.targets import as_json, required_features
+from chameleon_tuner.backends.tvm.deploy.parts import PartSpec
+from chameleon_tuner.backends.tvm.frontend.tensors import Range, TensorSpec
 from chameleon_tuner.core.errors import LibraryError
 from chameleon_tuner.system.checksums import Checksum
 from chameleon_tuner.system.files import LIBRARY, MANIFEST, write_whole
+from chameleon_tuner.system.machine import versions
 
 ORIGINAL = "original"
 """Folder of the user's ONNX file, where onnxruntime runs it as it is."""
@@ -54,6 +49,7 @@ class Manifest:
         ranges: What integer inputs may be, by name, for random ones.
         weights: Names of the weights in the file, in order; variants share them.
         variants: Names of the libraries for all shapes, this one first; each has its manifest.
+        versions: Versions of the packages that its code is for, by name; none in old folders.
         format: Version of the manifest's format.
     """
 
@@ -71,32 +67,8 @@ class Manifest:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     weights: tuple[str, ...] | None = None
     variants: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
-
-    @staticmethod
-    def of(program: Program, target: Target, threads: int) -> Manifest:
-        """Return the manifest of a program that is built for a target.
-
-        Args:
-            program: The program.
-            target: The target.
-            threads: Number of threads that it was tuned for.
-
-        Returns:
-            The manifest.
-        """
-        return Manifest(
-            program.name,
-            program.digest,
-            as_json(target),
-            tuple(sorted(required_features(target))),
-            threads,
-            program.inputs,
-            program.outputs,
-            original=ORIGINAL_FILE if program.open else "",
-            parts=tuple(spec_of(part) for part in program.parts.values()),
-            ranges=program.ranges,
-        )
 
     def write(self, folder: Path, file: str = LIBRARY) -> None:
         """Write the manifest of a library, with the checksums that its files have now."""
@@ -133,6 +105,22 @@ class Manifest:
                 f"{folder} holds no tuned library; make one with `chameleon tune`"
             ) from None
 
+    def require_versions(self, folder: Path) -> None:
+        """Check that the packages are here that compiled code is for.
+
+        The code calls TVM's runtime by an interface that its next release may change.
+
+        Raises:
+            LibraryError: A package is missing, or has another release.
+        """
+        for name, built in self.versions.items() if self.compiled else ():
+            here = versions([name]).get(name, "none")
+            if release(here) != release(built):
+                raise LibraryError(
+                    f"{folder} was built with {name} {built}, and {here} is installed: install "
+                    f"{name}=={built}, or tune the model again"
+                )
+
     def names(self, library: Path) -> list[str]:
         """Return the paths in the folder of all files that loading needs."""
         compiled = [library.name, weights_path(library).name, *(part.file for part in self.parts)]
@@ -163,14 +151,18 @@ class Manifest:
                 )
 
 
+RUNTIME = ("apache-tvm", "apache-tvm-ffi")
+"""The packages that compiled code needs."""
+
+
+def release(version: str) -> str:
+    """Return the release of a version: `0.27.0` of `0.27.0.post1`, which is built anew only."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return found[0].rstrip(".") if found else version
+
+
 def _part(data: Mapping[str, Any]) -> PartSpec:
     return PartSpec(**{**data, "operators": tuple(data["operators"])})
-
-
-def spec_of(part: Part) -> PartSpec:
-    """Return how a library refers to a part."""
-    static = all(found.static for _, found in part.outputs)
-    return PartSpec(f"{CALLED}{part.name}", f"{PARTS}/{part.name}.onnx", part.operators, static)
 
 
 def manifest_path(library: Path) -> Path:

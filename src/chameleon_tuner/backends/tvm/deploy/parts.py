@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tvm
 import tvm_ffi
 
-from chameleon_tuner.backends.tvm.frontend.reading import short
-from chameleon_tuner.backends.tvm.frontend.sessions import open_session
+from chameleon_tuner.backends.tvm.deploy.runtime import copied
+from chameleon_tuner.backends.tvm.frontend.sessions import open_session, short
 
 PARTS = "parts"
 """Folder of the parts, each of which is an ONNX file."""
@@ -86,7 +85,7 @@ class PartSession:
             binding.bind_output(name, "cpu")
         self._run(binding)
         arrays = binding.copy_outputs_to_cpu()
-        returned = [tvm.runtime.tensor(array) for array in arrays]
+        returned = [copied(array) for array in arrays]
         return returned[0] if len(returned) == 1 else returned
 
     def _run(self, binding: Any) -> None:

@@ -29,7 +29,7 @@ def usage(manifest: Manifest, folder: Path) -> Iterator[str]:
     if manifest.parts or len(manifest.variants) > 1:
         why = "parts of the model run in onnxruntime" if manifest.parts else "all of its shapes"
         yield f"With Python ({why}):"
-        yield from ("", "```python", *_loading(folder), "```")
+        yield from ("", "```python", *_loading(manifest, folder), "```")
         return
     yield from ("With nothing but the TVM runtime, in this folder:", "")
     yield from ("```python", *_script(manifest), "```")
@@ -54,9 +54,12 @@ def _script(manifest: Manifest) -> Iterator[str]:
     yield "print(outputs)"
 
 
-def _loading(folder: Path) -> Iterator[str]:
-    yield from ("from pathlib import Path", "")
-    yield from ("from chameleon_tuner.backends.tvm.deploy.library import Library", "")
-    yield f"library = Library(Path({str(folder)!r}))"
-    yield "outputs = library(library.random_inputs(seed=0))"
-    yield "print(outputs)"
+def _loading(manifest: Manifest, folder: Path) -> Iterator[str]:
+    """Yield a script that runs the library as a session on zeros."""
+    yield from ("import numpy as np", "from chameleon_tuner import Session", "")
+    yield f"session = Session({str(folder)!r})"
+    yield "inputs = {"
+    for spec in manifest.inputs:
+        yield f'    {spec.name!r}: np.zeros({tuple(spec.shape)}, "{spec.dtype}"),'
+    yield "}"
+    yield "print(session.run(None, inputs))"

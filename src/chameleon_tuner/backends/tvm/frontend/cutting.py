@@ -11,11 +11,7 @@ from pathlib import Path
 import onnx
 from onnx import TypeProto, external_data_helper, helper
 
-from chameleon_tuner.backends.tvm.frontend.reading import (
-    STANDARD,
-    dtype_of,
-    extent_of,
-)
+from chameleon_tuner.backends.tvm.frontend.reading import STANDARD, dtype_of, extent_of
 
 PART = "ChameleonPart"
 """Operator that stands for a part in a cut graph; its attribute `part` names it."""

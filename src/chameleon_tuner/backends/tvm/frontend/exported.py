@@ -6,26 +6,83 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, read_onnx, short
+from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, read_onnx
+from chameleon_tuner.backends.tvm.frontend.sessions import short
 from chameleon_tuner.core.errors import ModelError
-from chameleon_tuner.system.files import ScratchFolder
+from chameleon_tuner.system.files import ScratchFolder, require_file
 
 
 class ExportError(Exception):
     """PyTorch cannot export a program to ONNX."""
 
 
-def to_onnx(program: Any) -> OnnxFile:
+SUFFIX = ".pt2"
+"""What the files of `torch.export.save` end with."""
+
+
+def load_program(path: Path) -> Any:
+    """Return the program in a file of `torch.export.save`.
+
+    Raises:
+        ModelError: It is no such file, or PyTorch cannot read it.
+    """
+    require_file(path)
+    try:
+        import torch
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.load(path)
+    except Exception as error:
+        raise ModelError(
+            f"{path} is no program of torch.export.save that this PyTorch reads ({short(error)}); "
+            "save it again"
+        ) from None
+
+
+def program_of(module: Any, example_inputs: Sequence[Any]) -> Any:
+    """Return a PyTorch module as an exported program.
+
+    Args:
+        module: A module in evaluation mode.
+        example_inputs: Its arguments.
+
+    Returns:
+        The program.
+
+    Raises:
+        ModelError: It is no module, is in training mode, or cannot be exported.
+    """
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(
+            f"example inputs are for PyTorch modules, and this is a {type(module).__name__}; "
+            "leave them out"
+        )
+    if module.training:
+        raise ModelError("the module is in training mode: call its method eval() first")
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(module, tuple(example_inputs))
+    except Exception as error:
+        raise ModelError(f"torch.export refuses the module: {short(error)}") from None
+
+
+def to_onnx(program: Any, name: str = "model") -> OnnxFile:
     """Export a program to an ONNX file, which lives as long as the result.
 
     Args:
         program: A `torch.export.ExportedProgram`.
+        name: Name of the model.
 
     Returns:
         The file.
@@ -40,7 +97,7 @@ def to_onnx(program: Any) -> OnnxFile:
         warnings.simplefilter("ignore")
         refuse_mutation(program)
     folder = ScratchFolder()
-    path = folder.path / "model.onnx"
+    path = folder.path / f"{name}.onnx"
     try:
         with warnings.catch_warnings(), _silence():
             warnings.simplefilter("ignore")  # the exporter uses deprecated parts of PyTorch

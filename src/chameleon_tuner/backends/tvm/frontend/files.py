@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chameleon_tuner.backends.tvm.frontend.exported import ExportError, to_onnx
+from chameleon_tuner.backends.tvm.frontend.exported import (
+    SUFFIX,
+    ExportError,
+    load_program,
+    to_onnx,
+)
 from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, read_onnx
 
 
@@ -21,14 +26,27 @@ def onnx_file(model: Any) -> OnnxFile | None:
     """
     if isinstance(model, OnnxFile):
         return model
-    if isinstance(model, str | Path):
-        return read_onnx(Path(model))
+    name = Path(model).stem if isinstance(model, str | Path) else "model"
+    model = opened(model)
+    if isinstance(model, Path):
+        return read_onnx(model)
     if not is_exported(model):
         return None
     try:
-        return to_onnx(model)
+        return to_onnx(model, name)
     except ExportError:
         return None  # TVM's own importer may take it
+
+
+def opened(model: Any) -> Any:
+    """Return the program in a file of `torch.export.save`, and other models as they are.
+
+    Raises:
+        ModelError: The file cannot be read.
+    """
+    if not isinstance(model, str | Path):
+        return model
+    return load_program(Path(model)) if Path(model).suffix == SUFFIX else Path(model)
 
 
 def is_exported(model: Any) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import onnx
 from onnx import external_data_helper, inliner, shape_inference
 
-from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, extent_of, short
+from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, extent_of
+from chameleon_tuner.backends.tvm.frontend.sessions import short
 from chameleon_tuner.core.errors import ModelError
 from chameleon_tuner.core.shapes import Shapes
 from chameleon_tuner.system.machine import memory_bytes

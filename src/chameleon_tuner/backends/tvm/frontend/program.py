@@ -16,7 +16,7 @@ from tvm.ir import IRModule
 
 from chameleon_tuner.backends.tvm.frontend import functions
 from chameleon_tuner.backends.tvm.frontend.cutting import Cut, Part, cut
-from chameleon_tuner.backends.tvm.frontend.files import is_exported, onnx_file
+from chameleon_tuner.backends.tvm.frontend.files import is_exported, onnx_file, opened
 from chameleon_tuner.backends.tvm.frontend.onnx import NodeRefusedError, convert, convertible
 from chameleon_tuner.backends.tvm.frontend.preparation import (
     NoKernelError,
@@ -24,13 +24,10 @@ from chameleon_tuner.backends.tvm.frontend.preparation import (
     simplified,
     standardised,
 )
-from chameleon_tuner.backends.tvm.frontend.reading import (
-    OnnxFile,
-    TensorSpec,
-    border,
-    short,
-)
-from chameleon_tuner.backends.tvm.frontend.trial import Range, ranges_of
+from chameleon_tuner.backends.tvm.frontend.reading import OnnxFile, border
+from chameleon_tuner.backends.tvm.frontend.sessions import short
+from chameleon_tuner.backends.tvm.frontend.tensors import Range, TensorSpec
+from chameleon_tuner.backends.tvm.frontend.trial import ranges_of
 from chameleon_tuner.core.errors import ModelError
 from chameleon_tuner.core.shapes import Shapes
 from chameleon_tuner.system.files import ScratchFolder
@@ -86,8 +83,9 @@ def import_model(
     """Import a model of any supported kind.
 
     Args:
-        model: Path of an ONNX file, `OnnxFile`, `torch.export.ExportedProgram`, Relax `IRModule`,
-            or TensorIR `PrimFunc` whose last argument is its output.
+        model: Path of an ONNX file or of one of `torch.export.save`, `OnnxFile`,
+            `torch.export.ExportedProgram`, Relax `IRModule`, or TensorIR `PrimFunc` whose last
+            argument is its output.
         shapes: Static shapes of inputs with open dimensions, by name (ONNX only).
         outside: Reasons of nodes that are known to run in onnxruntime, see `cutting.cut`.
         prepared: The ONNX model made ready, if it was already.
@@ -101,6 +99,7 @@ def import_model(
     file = onnx_file(model)
     if file is not None:
         return from_onnx(file, shapes or {}, outside or {}, prepared)
+    model = opened(model)
     if shapes:
         raise ModelError("shapes can be given for ONNX models only; export with static shapes")
     if isinstance(model, tvm.tirx.PrimFunc):
@@ -111,7 +110,8 @@ def import_model(
         return _from_relax(_from_torch(model), "model")
     raise ModelError(
         f"cannot tune a {type(model).__name__}; give the path of an ONNX file, a "
-        "torch.export.ExportedProgram, a Relax IRModule or a TensorIR PrimFunc"
+        "torch.export.ExportedProgram, a PyTorch module with example_inputs, a Relax IRModule or a "
+        "TensorIR PrimFunc"
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import onnx
 from onnx import external_data_helper, helper
 
+from chameleon_tuner.backends.tvm.frontend.sessions import short
+from chameleon_tuner.backends.tvm.frontend.tensors import TensorSpec
 from chameleon_tuner.core.errors import ModelError
 from chameleon_tuner.system.checksums import Checksum
 from chameleon_tuner.system.files import require_file
@@ -21,27 +23,6 @@ STANDARD = ("", "ai.onnx")
 NEWEST_IR = 10
 """Newest version of the file format that every supported onnxruntime reads. Later versions add
 types that few models use, but exporters stamp them on every file."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """The name, shape and dtype of an input or output.
-
-    Attributes:
-        name: Its name in the user's model.
-        shape: Its extents; None for one that depends on the data.
-        dtype: Its dtype, by NumPy's name.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-
-    @property
-    def static(self) -> tuple[int, ...] | None:
-        """The extents; None if some depend on the data."""
-        known = tuple(extent for extent in self.shape if extent is not None)
-        return known if len(known) == len(self.shape) else None
 
 
 @dataclass(frozen=True)
@@ -158,12 +139,3 @@ def dtype_of(elem_type: int) -> str | None:
     except KeyError:
         return None
     return None if dtype.kind == "O" else str(dtype.name)
-
-
-def short(error: object) -> str:
-    """Return the first line of an error, without what only its authors understand."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    first = lines[0] if lines else "no reason given"
-    if first.startswith("[ONNXRuntimeError]"):
-        first = first.split(" : ", 3)[-1]
-    return first.strip()[:200]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from chameleon_tuner.backends.tvm.frontend.reading import short
 from chameleon_tuner.core.errors import LibraryError
 
 
@@ -45,3 +44,12 @@ def open_session(
     except Exception as error:
         name = "the model" if isinstance(model, bytes) else model
         raise LibraryError(f"onnxruntime does not open {name}: {short(error)}") from None
+
+
+def short(error: object) -> str:
+    """Return the first line of an error, without what only its authors understand."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    first = lines[0] if lines else "no reason given"
+    if first.startswith("[ONNXRuntimeError]"):
+        first = first.split(" : ", 3)[-1]
+    return first.strip()[:200]

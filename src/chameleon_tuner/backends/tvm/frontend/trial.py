@@ -1,19 +1,16 @@
-"""Inputs to try a model on: what its graph tells of integers, and random values from it."""
+"""What the graph of a model tells of the integers that its inputs may have."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from chameleon_tuner.backends.tvm.frontend.reading import TensorSpec, dtype_of
-from chameleon_tuner.core.errors import ModelError, hint
+from chameleon_tuner.backends.tvm.frontend.reading import dtype_of
+from chameleon_tuner.backends.tvm.frontend.tensors import Range
 
 _CARRYING = frozenset(
     {
@@ -38,17 +35,6 @@ _INDEXING: Mapping[str, int] = {
     "ScatterND": 1,
 }
 """Operators that look their input of this number up in their first input."""
-
-_MASK = 1
-"""What integers are of which the graph tells nothing: most are masks, and ones hide nothing."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """The integers that an input may have, with both ends."""
-
-    low: int
-    high: int
 
 
 def ranges_of(model: onnx.ModelProto) -> dict[str, Range]:
@@ -117,60 +103,3 @@ class _Graph:
         if tensor is None or np.prod(tensor.dims) != 1:
             return None
         return int(numpy_helper.to_array(tensor).item())
-
-
-def trial_inputs(
-    specs: Sequence[TensorSpec], ranges: Mapping[str, Range], seed: int
-) -> dict[str, npt.NDArray[Any]]:
-    """Return inputs to try a model on.
-
-    Args:
-        specs: The inputs.
-        ranges: Ranges of integers, by name.
-        seed: Seed of the values.
-
-    Returns:
-        Arrays by name: standard normal numbers, integers of their ranges or ones, and true.
-    """
-    rng = np.random.default_rng(seed)
-    return {spec.name: _drawn(spec, ranges.get(spec.name), rng) for spec in specs}
-
-
-def _drawn(spec: TensorSpec, within: Range | None, rng: np.random.Generator) -> npt.NDArray[Any]:
-    shape, dtype = spec.static or (), spec.dtype
-    if dtype.startswith(("float", "bfloat")):
-        return np.asarray(rng.standard_normal(shape)).astype(dtype)
-    if within is None:
-        return np.full(shape, _MASK, dtype)
-    held = np.iinfo(dtype)
-    low, high = max(within.low, held.min), min(within.high, held.max)
-    return np.asarray(rng.integers(low, max(low, high), shape, endpoint=True)).astype(dtype)
-
-
-def fitting(specs: Sequence[TensorSpec], samples: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a user's samples as the model takes them.
-
-    Args:
-        specs: The inputs.
-        samples: Arrays by name.
-
-    Returns:
-        The arrays in the inputs' dtypes.
-
-    Raises:
-        ModelError: A name is unknown, or a shape or dtype differs.
-    """
-    known = {spec.name: spec for spec in specs}
-    found = {}
-    for name, sample in samples.items():
-        if name not in known:
-            raise ModelError(
-                f"--inputs: the model has no input {name!r}; {hint(name, known)}it has {[*known]}"
-            )
-        spec, array = known[name], np.asarray(sample)
-        if array.shape != spec.shape:
-            raise ModelError(f"--inputs: {name!r} has shape {array.shape}, not {spec.shape}")
-        if array.dtype != spec.dtype and not np.can_cast(array.dtype, spec.dtype, "same_kind"):
-            raise ModelError(f"--inputs: {name!r} has dtype {array.dtype}, not {spec.dtype}")
-        found[name] = np.asarray(array, spec.dtype, order="C")
-    return found

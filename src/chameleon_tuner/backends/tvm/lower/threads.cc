@@ -47,6 +47,7 @@ constexpr int kPauses = 64;  // between two looks at the clock
 constexpr int kPatience = 2048;  // pauses before a thread that waits lets others run
 
 thread_local bool inside = false;  // whether this thread is running a piece
+thread_local int wanted = 0;  // threads for its next loops, if it has said how many
 int forks = 0;  // how many forks this process comes from: each left the threads behind
 
 void Pause() {
@@ -60,9 +61,7 @@ void Pause() {
 int Threads() {
   const char* asked = std::getenv("TVM_NUM_THREADS");
   const int threads = asked ? std::atoi(asked) : CHAMELEON_THREADS;
-  const int most = kMostPieces / kPiecesPerThread;
-  if (threads > 0) return std::min(threads, most);
-  return std::clamp<int>(std::thread::hardware_concurrency(), 1, most);
+  return std::max<int>(threads > 0 ? threads : std::thread::hardware_concurrency(), 1);
 }
 
 // The pieces of a loop that a thread has left, in one word: the number of the loop in the upper
@@ -118,6 +117,8 @@ class Pool {
 
   // Whether the threads are those of the process that this one was forked from.
   bool Lost() const { return forks_ != forks; }
+
+  int Threads() const { return threads_; }
 
   int Run(Body body, void* data, int pieces) {
     body_ = body;
@@ -215,7 +216,8 @@ struct Leave {
 
 // Runs a loop in as many pieces as there should be, or as are asked for.
 extern "C" int chameleon_parallel_launch(Body body, void* data, int asked) {
-  static const int threads = Threads();
+  static const int usual = Threads();
+  const int threads = std::min(wanted > 0 ? wanted : usual, kMostPieces / kPiecesPerThread);
   static const int watched = pthread_atfork(nullptr, nullptr, [] { ++forks; });
   static_cast<void>(watched);
   thread_local std::unique_ptr<Pool, Leave> pool;
@@ -227,12 +229,15 @@ extern "C" int chameleon_parallel_launch(Body body, void* data, int asked) {
     }
     return 0;
   }
-  if (!pool || pool->Lost()) pool.reset(new Pool(threads));
+  if (!pool || pool->Lost() || pool->Threads() != threads) pool.reset(new Pool(threads));
   inside = true;
   const int failed = pool->Run(body, data, pieces);
   inside = false;
   return failed;
 }
+
+// Sets the number of threads for the loops that the calling thread runs next; 0 is the usual.
+extern "C" void chameleon_use_threads(int threads) { wanted = threads; }
 
 extern "C" {
 extern __attribute__((visibility("hidden"))) void* __ChameleonParallelLaunch;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,8 +15,6 @@ SOURCE = Path(__file__).with_suffix(".cc")
 _TVMS, _OURS = "__TVMBackendParallelLaunch", "__ChameleonParallelLaunch"
 """The pointers to what runs a parallel loop. TVM's runtime sets the first in every library that it
 loads; the second is set when the library is compiled."""
-
-_LAUNCH = "chameleon_parallel_launch"
 
 
 def compile_threads(path: Path, threads: int) -> None:
@@ -47,11 +44,6 @@ def take_over(path: Path, tool: str) -> None:
         tool: The tool that renames symbols, from `renamer`.
     """
     _run([tool, f"--redefine-sym={_TVMS}={_OURS}", str(path)])
-
-
-def has_own_threads(library: Path) -> bool:
-    """Return whether a library that can be loaded runs its loops without TVM's threads."""
-    return hasattr(ctypes.CDLL(str(library)), _LAUNCH)
 
 
 def _run(command: list[str]) -> None:
