@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from chameleon_tuner.app.options import Options
     from chameleon_tuner.app.tune import tune
     from chameleon_tuner.backends.tvm.deploy.session import Session
+    from chameleon_tuner.backends.tvm.strategy import ChameleonStrategy
     from chameleon_tuner.core.errors import ChameleonError
     from chameleon_tuner.report.result import Result
     from chameleon_tuner.search.recipes import Recipe
 
-__all__ = ["ChameleonError", "Options", "Recipe", "Result", "Session", "tune"]
+__all__ = ["ChameleonError", "ChameleonStrategy", "Options", "Recipe", "Result", "Session", "tune"]
 
 _HOMES = {
     "ChameleonError": "core.errors",
+    "ChameleonStrategy": "backends.tvm.strategy",
     "Options": "app.options",
     "Recipe": "search.recipes",
     "Result": "report.result",

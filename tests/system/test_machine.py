@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from chameleon_tuner.cli import main
+from chameleon_tuner.core.errors import ChameleonError
 from chameleon_tuner.system import machine
 
 
@@ -75,6 +77,22 @@ def test_the_quota_of_cgroups_of_version_1_counts(
 def test_without_topology_every_cpu_is_a_core(affinity: set[int], tmp_path: Path) -> None:
     affinity.update(range(3))
     assert machine.usable_cores(tmp_path, []) == 3
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_another_system_is_one_line(
+    system: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    with pytest.raises(ChameleonError, match=f"runs on Linux, and this is {system}; use a machine"):
+        machine.require_linux()
+    assert main(["--help"]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        f"error: Chameleon runs on Linux, and this is {system}; use a machine or a container "
+        "with Linux, or WSL 2"
+    ]
 
 
 def test_this_machine_has_cores() -> None:

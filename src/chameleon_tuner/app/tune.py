@@ -42,7 +42,7 @@ from chameleon_tuner.search.schedule import GradientScheduler
 from chameleon_tuner.space.task import by_kernel
 from chameleon_tuner.system.clock import Stopwatch
 from chameleon_tuner.system.files import RECORDS, make_folder
-from chameleon_tuner.system.machine import thread_environment, usable_cores
+from chameleon_tuner.system.machine import require_linux, thread_environment, usable_cores
 
 DEFAULT_BACKEND = "tvm"
 
@@ -333,6 +333,7 @@ def run(
     Returns:
         The numbers of `summary.json`.
     """
+    require_linux()
     backend, stages = backend or TVMBackend(), stages or Stages()
     recipe = options.check([algorithm.name for algorithm in backend.algorithms])
     check_places(model, out)

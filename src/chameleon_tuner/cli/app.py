@@ -17,6 +17,7 @@ from chameleon_tuner.cli.commands.tasks import tasks
 from chameleon_tuner.cli.commands.tune import tune
 from chameleon_tuner.cli.commands.versus import versus
 from chameleon_tuner.cli.commands.zoo import zoo
+from chameleon_tuner.system.machine import require_linux
 
 DEBUG = "CHAMELEON_DEBUG"
 """The environment variable that shows the traceback of every error if it is 1."""
@@ -58,6 +59,7 @@ for _command in (tune, tasks, run, profile, versus, export, compare, zoo):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, that of `sys.argv` by default, and return the exit code."""
     try:
+        require_linux()
         code = chameleon.main(
             args=None if arguments is None else list(arguments),
             prog_name="chameleon",

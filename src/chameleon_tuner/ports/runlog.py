@@ -18,6 +18,9 @@ from chameleon_tuner.system.files import write_whole
 METASCHEDULE = "metaschedule"
 """Name of TVM's own tuner as a contestant; it is no recipe of this project."""
 
+OUR_STRATEGY = f"{METASCHEDULE}+chameleon"
+"""Name of TVM's own tuner with this project's search in place of its own."""
+
 METASCHEDULE_BATCH = 64
 """Trials per round of MetaSchedule, its default (`num_trials_per_iter`)."""
 
@@ -140,8 +143,8 @@ class RunLog:
 
 
 def is_metaschedule(label: str) -> bool:
-    """Return whether a contestant with this label is TVM's own tuner."""
-    return label.partition(":")[0] == METASCHEDULE
+    """Return whether a contestant with this label is TVM's own tuner, with whatever search."""
+    return label.partition(":")[0] in (METASCHEDULE, OUR_STRATEGY)
 
 
 def write_log(log: RunLog, path: Path) -> None:

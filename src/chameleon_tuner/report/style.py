@@ -62,6 +62,7 @@ _NAMED: dict[str, tuple[str, Dashes]] = {
     "evolutionary": ("#999933", "-."),
     "random": (GREY, ":"),
     "metaschedule": (INK, "-"),
+    "metaschedule+chameleon": ("#d55e00", "--"),
 }
 _OTHERS = ("#332288", "#44aa99", "#aa4499", "#117733", "#88ccee", "#cc6677")
 _DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")

@@ -63,7 +63,7 @@ def search(
     """
     while plans := scheduler.next():
         # A generator, so that a batch is proposed while the batches before it are being built.
-        batches = (_proposed(plan, searches[plan.task.key], clock) for plan in plans)
+        batches = (proposed(plan, searches[plan.task.key], clock) for plan in plans)
         measured = measurer.measure(batches)
         with held_back():  # an interrupt waits until all outcomes are recorded and reported
             for plan, outcomes in zip(plans, measured, strict=True):
@@ -75,8 +75,17 @@ def search(
                 observer.batch_done(task, fresh, mine)
 
 
-def _proposed(plan: Plan, mine: TaskSearch, clock: Stopwatch) -> Batch:
-    """Propose the next batch of a task: fit its model, explore, and sample."""
+def proposed(plan: Plan, mine: TaskSearch, clock: Stopwatch) -> Batch:
+    """Return the next batch of a task: fit its model, explore, and sample.
+
+    Args:
+        plan: The task, and the number of trials.
+        mine: The state of the task's search.
+        clock: It records how the time is spent.
+
+    Returns:
+        The batch.
+    """
     space, history, rng = plan.task.space, mine.history, mine.rng
     with clock.timing("fit"):
         mine.model.fit(history)  # similar tasks may have shared new records since, too

@@ -6,10 +6,13 @@ import math
 import os
 import platform
 import re
+import sys
 import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+
+from chameleon_tuner.core.errors import ChameleonError
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 _SECOND_LEVEL_BYTES = 256 * 1024
@@ -18,6 +21,15 @@ _SECOND_LEVEL_BYTES = 256 * 1024
 _QUOTA, _QUOTA_OF_V1, _PERIOD_OF_V1 = "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"
 _LIMIT, _LIMIT_OF_V1 = "memory.max", "memory.limit_in_bytes"
 """Files of cgroups with their limits of processors and memory."""
+
+
+def require_linux() -> None:
+    """Raise a `ChameleonError` on another system: workers, locks and libraries are Linux's."""
+    if sys.platform != "linux":
+        raise ChameleonError(
+            f"Chameleon runs on Linux, and this is {sys.platform}; use a machine or a container "
+            "with Linux, or WSL 2"
+        )
 
 
 def usable_cores(cpus: Path = CPU_FOLDER, groups: Sequence[Path] | None = None) -> int:

@@ -21,6 +21,7 @@ from tvm.target import Target
 from chameleon_tuner.backends.tvm.deploy.build import RECORDS, WORKLOADS
 from chameleon_tuner.backends.tvm.rewrites.base import traced_space
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace, load_module
+from chameleon_tuner.backends.tvm.strategy import ChameleonStrategy, status_of
 from chameleon_tuner.core.configuration import Configuration, ForeignTrace
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.ports.runlog import METASCHEDULE_BATCH, Checkpoint, RunLog, Trial
@@ -30,11 +31,6 @@ TRIALS_PER_ROUND = METASCHEDULE_BATCH
 
 _JOBS_PER_CORE = 16
 """Maximum number of jobs per core in a parallel loop: `max_jobs_per_core` in TVM's CPU rules."""
-
-# Messages of TVM's LocalBuilder and LocalRunner (builder/local_builder.py, runner/local_runner.py),
-# and of their process pool (support/popen_pool.py).
-_TIMEOUTS = ("LocalBuilder: Timeout", "LocalRunner: Timeout")
-_DIED = "An exception occurred\nSubprocess terminated"
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,7 @@ class PeerRequest:
         seed: Seed of the search, see `search_seed`.
         trials: Maximum number of trials.
         budget_secs: Time on the run's clock, in seconds, after which no further round begins.
+        ours: Whether `ChameleonStrategy` searches in place of MetaSchedule's own strategy.
     """
 
     recipe: str
@@ -58,6 +55,7 @@ class PeerRequest:
     seed: int
     trials: int
     budget_secs: float = math.inf
+    ours: bool = False
 
 
 def tune(
@@ -96,6 +94,7 @@ def tune(
             request.trials,
             num_trials_per_iter=TRIALS_PER_ROUND,
             measure_callbacks=[*MeasureCallback.create("default"), AfterRound(rounds.note)],
+            strategy=ChameleonStrategy(seed=request.seed) if request.ours else "evolutionary",
             seed=search_seed(request.seed),
         )
     except Exception as failure:  # the trials before the failure count
@@ -107,18 +106,6 @@ def tune(
 def search_seed(seed: int) -> int:
     """Return a seed that `tune_tir` accepts: it passes its seed to NumPy, which takes 32 bits."""
     return seed % 2**32
-
-
-def status_of(build_error: str | None, run_error: str | None) -> Status:
-    """Return how a measurement ended, from the messages of TVM's local builder and runner."""
-    message = build_error or run_error
-    if not message:
-        return Status.OK
-    if message.startswith(_TIMEOUTS):
-        return Status.TIMEOUT
-    if message.rstrip().endswith(_DIED):
-        return Status.CRASHED
-    return Status.BUILD_ERROR if build_error else Status.RUN_ERROR
 
 
 def counterpart(space: TracedSpace, schedule: Schedule) -> Configuration | None:

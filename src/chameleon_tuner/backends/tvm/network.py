@@ -262,6 +262,17 @@ def _task(name: str, kernel: _Kernel, space: TracedSpace, bits: int) -> Task:
     )
 
 
+def single_task(name: str, space: TracedSpace) -> Task:
+    """Return the task of a kernel that is no part of a network.
+
+    Args:
+        name: Its name.
+        space: Its space.
+    """
+    kernel = _Kernel(key_of(space.module), space.module, name)
+    return _task(name, kernel, space, vector_bits(space.target))
+
+
 def _alternative(other: _Kernel, space: TracedSpace, kernel: Task) -> Task:
     """Return the task of an alternative for the kernel of another task."""
     name = f"{kernel.name}.{other.name.replace(' ', '')}"

@@ -35,7 +35,7 @@ from chameleon_tuner.measure.local.pool import WorkerPool
 from chameleon_tuner.measure.replay import ReplayMeasurer, VirtualClock
 from chameleon_tuner.ports.entry import HandlerEntry
 from chameleon_tuner.ports.handler import Handler
-from chameleon_tuner.ports.runlog import METASCHEDULE, RunLog, write_log
+from chameleon_tuner.ports.runlog import METASCHEDULE, RunLog, is_metaschedule, write_log
 from chameleon_tuner.search.recipes import resolve_recipe
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.system.machine import cpu_name, thread_environment, usable_cores
@@ -183,7 +183,7 @@ class ReplayArena:
         """
         for recording in self._recordings.values():
             ReplayMeasurer(recording, self._policy)
-        if any(contestant.recipe == METASCHEDULE for contestant in contestants):
+        if any(is_metaschedule(contestant.recipe) for contestant in contestants):
             raise UsageError(
                 f"{METASCHEDULE} measures for itself and cannot be replayed; leave it out, or "
                 "compare on hardware, without --replay"

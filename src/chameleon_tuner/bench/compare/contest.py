@@ -11,7 +11,12 @@ import numpy as np
 
 from chameleon_tuner.bench.compare.searching import Terms
 from chameleon_tuner.core.errors import UsageError
-from chameleon_tuner.ports.runlog import METASCHEDULE, METASCHEDULE_BATCH
+from chameleon_tuner.ports.runlog import (
+    METASCHEDULE,
+    METASCHEDULE_BATCH,
+    OUR_STRATEGY,
+    is_metaschedule,
+)
 from chameleon_tuner.search.recipes import PAIRED, RECIPES, resolve_recipe
 
 PAPERS_2X2 = "2x2"
@@ -42,7 +47,9 @@ class Contestant:
     def batch(self) -> int:
         """The maximum number of candidates in one batch."""
         return (
-            METASCHEDULE_BATCH if self.recipe == METASCHEDULE else resolve_recipe(self.recipe).batch
+            METASCHEDULE_BATCH
+            if is_metaschedule(self.recipe)
+            else resolve_recipe(self.recipe).batch
         )
 
 
@@ -64,13 +71,13 @@ def contestants_of(text: str) -> list[Contestant]:
 
 def known_recipes() -> tuple[str, ...]:
     """Return the names that `contestants_of` accepts, besides pairs like `annealing+greedy`."""
-    return (*RECIPES, PAPERS_2X2, METASCHEDULE)
+    return (*RECIPES, PAPERS_2X2, METASCHEDULE, OUR_STRATEGY)
 
 
 def _contestant(label: str) -> Contestant:
     """Parse a label `name` or `name:trials`."""
     recipe, separator, trials = label.partition(":")
-    if recipe != METASCHEDULE:
+    if not is_metaschedule(recipe):
         try:
             resolve_recipe(recipe)
         except UsageError as error:

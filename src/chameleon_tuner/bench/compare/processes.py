@@ -22,7 +22,7 @@ from chameleon_tuner.measure.local.measurer import LocalMeasurer
 from chameleon_tuner.measure.local.pool import WorkerPool
 from chameleon_tuner.ports.entry import HandlerEntry
 from chameleon_tuner.ports.handler import HasCandidates
-from chameleon_tuner.ports.runlog import METASCHEDULE, RunLog, read_log, write_log
+from chameleon_tuner.ports.runlog import OUR_STRATEGY, RunLog, is_metaschedule, read_log, write_log
 from chameleon_tuner.search.recipes import resolve_recipe
 from chameleon_tuner.space import DesignSpace
 from chameleon_tuner.space.task import Task
@@ -88,7 +88,7 @@ def main() -> None:
     def keep(log: RunLog) -> None:
         write_log(log, partial_path(path))
 
-    run = _metaschedule if assignment.recipe == METASCHEDULE else _recipe
+    run = _metaschedule if is_metaschedule(assignment.recipe) else _recipe
     log = run(assignment, clock, keep)
     write_log(log, path)
     partial_path(path).unlink(missing_ok=True)
@@ -134,6 +134,7 @@ def _metaschedule(assignment: Assignment, clock: Stopwatch, keep: Keep) -> RunLo
         terms.seed,
         terms.trials,
         terms.budget_secs,
+        ours=assignment.recipe == OUR_STRATEGY,
     )
     return peer.tune(request, scratch, clock, keep)
 
@@ -206,7 +207,7 @@ def _environment(assignment: Assignment) -> dict[str, str]:
     They set the thread counts, and for MetaSchedule the path of `eased_path`.
     """
     threads = thread_environment(assignment.threads)
-    if assignment.recipe != METASCHEDULE:
+    if not is_metaschedule(assignment.recipe):
         return threads
     return {**threads, "PYTHONPATH": eased_path(Path(assignment.scratch))}
 

@@ -19,7 +19,7 @@ from chameleon_tuner.backends.tvm.frontend.tensors import TensorSpec, trial_inpu
 from chameleon_tuner.core.errors import LibraryError
 from chameleon_tuner.system.clock import mean_secs
 from chameleon_tuner.system.files import LIBRARY
-from chameleon_tuner.system.machine import usable_cores
+from chameleon_tuner.system.machine import require_linux, usable_cores
 
 
 class Library:
@@ -48,6 +48,7 @@ class Library:
     """
 
     def __init__(self, folder: Path, file: str = LIBRARY, threads: int | None = None) -> None:
+        require_linux()
         self.manifest = Manifest.read(folder, file)
         check_cpu(self.manifest)
         self.manifest.require_versions(folder)

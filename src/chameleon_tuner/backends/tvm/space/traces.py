@@ -109,6 +109,37 @@ class TracedSpace:
                 raise NoSpaceError(last_line(error)) from error
         self.design = design
 
+    @classmethod
+    def of(
+        cls,
+        module: IRModule,
+        target: Target,
+        sketches: Sequence[Schedule],
+        postprocs: Sequence[Any],
+    ) -> TracedSpace:
+        """Return the space of sketches that somebody else has generated.
+
+        Args:
+            module: A module with one PrimFunc named `main`.
+            target: The target.
+            sketches: A schedule for each sketch.
+            postprocs: The postprocessors.
+
+        Returns:
+            The space.
+
+        Raises:
+            NoSpaceError: There is nothing to decide in the sketches.
+            UnknownInstructionError: They have decisions for which there is no knob.
+        """
+        try:
+            design = derive(module, list(sketches))
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise NoSpaceError(last_line(error)) from error
+        made = cls(module, target, design)
+        made._known = _Generated(sketches, list(postprocs))
+        return made
+
     def generate(self) -> None:
         """Generate MetaSchedule's space now, unless that was done; otherwise the first use does."""
         if self._known is None:
