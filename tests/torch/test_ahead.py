@@ -105,3 +105,42 @@ def test_what_cannot_be_tuned_is_an_error(
     with pytest.raises(ModelError, match=why):
         ahead(module, (torch.randn(2, 8),), out=tmp_path / "tuned")
     assert not (tmp_path / "tuned").exists()
+
+
+class Plain(torch.nn.Module):
+    """A module with a tensor that is neither a parameter nor a buffer."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.plain = torch.full((8,), value)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x) * self.plain
+
+
+def test_a_plain_tensor_is_part_of_the_module() -> None:
+    x = torch.ones(2, 8)
+    for value in (2.0, 3.0):
+        assert (ahead(Plain(value).eval(), (x,), trials=2)(x) == value).all()
+
+
+class Difference(torch.nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor, *, by: float, to: int) -> torch.Tensor:
+        return torch.relu(a - b) * by + to
+
+
+def test_an_example_that_is_there_twice_is_two_arguments() -> None:
+    x = torch.randn(2, 8)
+    compiled = ahead(Difference().eval(), (x, x), {"to": 3, "by": 2.0}, trials=2)
+    a, b = torch.randn(2, 8), torch.randn(2, 8)
+    torch.testing.assert_close(compiled(a, b, by=2.0, to=3), torch.relu(a - b) * 2 + 3)
+    for wrong in ({"by": 2, "to": 3}, {"by": 2.0, "to": 3.0}, {"by": x, "to": 3}):
+        with pytest.raises(UsageError, match="compiled for the argument"):
+            compiled(a, b, **wrong)
+    with pytest.raises(UsageError, match="compiled for the argument"):
+        compiled(a, 2.0, by=2.0, to=3)
+
+
+def test_arguments_of_other_kinds_are_refused() -> None:
+    with pytest.raises(UsageError, match="an argument is a complex; give tensors"):
+        ahead(Plain(1.0).eval(), (1j,))

@@ -228,11 +228,80 @@ def test_what_stays_in_pytorch_says_why(module: torch.nn.Module, why: str) -> No
     same(found, expected)
 
 
+class View(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.relu(x), x[0]
+
+
+def test_a_view_of_an_input_stays_one() -> None:
+    made = compiled(View())
+    with torch.no_grad():
+        x = torch.ones(2, 3)
+        with pytest.warns(EagerWarning, match="it returns a view of an argument"):
+            _, view = made(x)
+        view.add_(1)
+        assert x[0].tolist() == [2, 2, 2]
+
+
+class Block(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.linear(x))
+
+
+def test_modules_of_a_class_have_their_own_weights() -> None:
+    """PyTorch compiles a graph once for all of them."""
+    modules = [Block().eval() for _ in range(2)]
+    before, x = tuned_folders(), torch.randn(2, 6)
+    for module in modules:
+        module.compile(backend=chameleon, options={"trials": 2})
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error", EagerWarning)
+        for module in (*modules, *modules):
+            same([module(x)], [module.forward(x)])
+    assert len(tuned_folders() - before) == 2
+
+
+def test_autocast_is_another_graph() -> None:
+    module, x = torch.nn.Linear(7, 3).eval(), torch.randn(2, 7)
+    made = compiled(module)
+    with torch.no_grad():
+        assert made(x).dtype == torch.float32
+        with torch.autocast("cpu", torch.bfloat16), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert made(x).dtype == torch.bfloat16
+        assert made(x).dtype == torch.float32
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    module, x = torch.nn.Linear(9, 3).eval(), torch.randn(2, 9)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error", EagerWarning)
+        same([compiled(module)(x)], [module(x)])
+
+
 def test_another_device_stays_in_pytorch() -> None:
     graph = torch.fx.symbolic_trace(torch.nn.ReLU())
     with pytest.warns(EagerWarning, match="on meta; only the CPU is supported"):
         made = chameleon(graph, [torch.ones(3, device="meta")])
     assert made(torch.ones(3, device="meta")).shape == (3,)
+
+
+def test_a_fault_of_somebody_else_leaves_the_graph_in_pytorch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("of somebody else")
+
+    monkeypatch.setattr(dynamo, "tuned", broken)
+    module, x = torch.nn.Linear(3, 3), torch.randn(2, 3)
+    with torch.no_grad(), pytest.warns(EagerWarning, match="ZeroDivisionError: of somebody else"):
+        same([compiled(module)(x)], [module(x)])
 
 
 def test_what_has_nothing_to_cut() -> None:
@@ -260,6 +329,7 @@ def test_modes_and_options() -> None:
     assert checked(None, {}) == DEFAULTS
     assert checked("max-autotune", {"seed": 3}) == {"effort": "full", "seed": 3}
     assert checked("max-autotune", {"time_budget": "1m"}) == {"time_budget": "1m"}
+    assert checked(None, {"winograd": False}) == {**DEFAULTS, "winograd": False}
     with pytest.raises(UsageError, match="unknown option 'efort'; did you mean 'effort'"):
         checked(None, {"efort": "quick"})
     with pytest.raises(UsageError, match="unknown mode 'fast'; known: default"):

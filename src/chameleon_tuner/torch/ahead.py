@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from chameleon_tuner.core.errors import ModelError, UsageError
 from chameleon_tuner.torch.dynamo import checked, say
-from chameleon_tuner.torch.frozen import Frozen, NotTunableError, export
+from chameleon_tuner.torch.frozen import Frozen, NotTunableError, code_of, export
 from chameleon_tuner.torch.kept import Tuned, tuned
 
 
@@ -35,15 +35,23 @@ class Compiled:
                 is no tensor has another value.
             LibraryError: A tensor has another shape or type than its example.
         """
-        given, structure = pytree.tree_flatten((args, kwargs))
+        given, structure = _taken_apart(args, kwargs)
         if structure != self._structure:
             raise UsageError("the arguments are not those that the module was compiled for")
         for example, argument in zip(self._examples, given, strict=True):
-            if not isinstance(example, torch.Tensor) and argument != example:
+            tensors = isinstance(example, torch.Tensor), isinstance(argument, torch.Tensor)
+            if tensors == (True, True):
+                continue
+            if any(tensors) or type(argument) is not type(example) or argument != example:
                 raise UsageError(
                     f"the module was compiled for the argument {example!r}, not {argument!r}"
                 )
         return self._made(*given)
+
+
+def _taken_apart(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """Return the parts of arguments, and how they are put together."""
+    return pytree.tree_flatten((tuple(args), dict(sorted(kwargs.items()))))
 
 
 def compile(  # noqa: A001 - what torch.compile is called
@@ -73,8 +81,13 @@ def compile(  # noqa: A001 - what torch.compile is called
     chosen = checked(None, options)
     if module.training:
         raise ModelError("the module is in training mode: call its method eval() first")
-    given, structure = pytree.tree_flatten((tuple(example_inputs), dict(example_kwargs or {})))
+    given, structure = _taken_apart(example_inputs, example_kwargs or {})
     free = [number for number, given_ in enumerate(given) if isinstance(given_, torch.Tensor)]
+    for argument in given:
+        if not isinstance(argument, torch.Tensor | bool | int | float | str | None):
+            raise UsageError(
+                f"an argument is a {type(argument).__name__}; give tensors, numbers and texts"
+            )
 
     def call(*flat: Any) -> Any:
         args, kwargs = pytree.tree_unflatten(list(flat), structure)
@@ -85,7 +98,7 @@ def compile(  # noqa: A001 - what torch.compile is called
     try:
         program = export(frozen, [given[number] for number in free])
         folder = Path(out) if out is not None else None
-        code = program.graph_module.code
+        code = code_of(program.graph_module)
         made = tuned(frozen, given, code, chosen, program=program, out=folder)
     except NotTunableError as error:
         raise ModelError(f"the module cannot be tuned: {error}") from None

@@ -10,9 +10,10 @@ from typing import Any, cast
 import torch
 
 from chameleon_tuner.app.options import Options
-from chameleon_tuner.core.errors import ChameleonError, UsageError, hint
-from chameleon_tuner.torch.frozen import Frozen, NotTunableError, OperatorsRefusedError
-from chameleon_tuner.torch.kept import faster, tuned
+from chameleon_tuner.backends.tvm.backend import TVMBackend
+from chameleon_tuner.core.errors import ChameleonError, UsageError, hint, last_line
+from chameleon_tuner.torch.frozen import Frozen, NotTunableError, OperatorsRefusedError, code_of
+from chameleon_tuner.torch.kept import LOGGER, faster, tuned
 from chameleon_tuner.torch.parts import NothingToCutError, in_parts
 
 DEFAULTS: Mapping[str, Any] = {"effort": "quick"}
@@ -29,6 +30,9 @@ MODES: Mapping[str, Mapping[str, Any]] = {
 MOST_SHAPES = 8
 """Shapes for which a graph with dynamic shapes is tuned, as many as PyTorch recompiles for; others
 run in PyTorch."""
+
+MOST_MODULES = 64
+"""Modules of a class for whose weights a graph is tuned, as many as have the largest networks."""
 
 Call = Callable[..., Any]
 
@@ -77,7 +81,8 @@ def checked(mode: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: The mode or an option is unknown.
     """
-    known = [name for name in Options.__dataclass_fields__ if name not in ("inputs", "shapes")]
+    fields = [name for name in Options.__dataclass_fields__ if name not in ("inputs", "shapes")]
+    known = [*fields, *(algorithm.name for algorithm in TVMBackend().algorithms)]
     for kind, names, asked in (("mode", MODES, [mode or "default"]), ("option", known, options)):
         for name in asked:
             if name not in names:
@@ -88,17 +93,31 @@ def checked(mode: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compiled(graph: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> Call:
-    """Return what runs a graph: tuned, in parts, or PyTorch."""
-    free, eager = _free(graph, arguments), graph.forward
+    """Return what runs a graph for all weights: tuned, in parts, or PyTorch."""
     try:
         _require_tunable(arguments)
-        made = _tuned_or_cut(graph, arguments, free, options)
+    except NotTunableError as error:
+        say(f"a graph stays in PyTorch: {error}")
+        return cast(Call, graph.forward)
+    compiled = _AnyWeights(graph, options, frozenset(_free(graph, arguments)))
+    compiled.add(arguments)
+    return compiled
+
+
+def _tuned(
+    graph: Any, arguments: Sequence[Any], free: Sequence[int], options: Mapping[str, Any]
+) -> Call | None:
+    """Return what runs a graph with its weights, as a whole or in parts; None for PyTorch."""
+    try:
+        return _tuned_or_cut(graph, arguments, free, options)
     except UsageError:
         raise
     except (NotTunableError, ChameleonError) as error:
         say(f"a graph stays in PyTorch: {error}")
-        return cast(Call, eager)
-    return _Guarded(eager, made, arguments, frozenset(free))
+    except Exception as error:  # of PyTorch or TVM: the program goes on as without this backend
+        LOGGER.debug("a graph cannot be tuned", exc_info=True)
+        say(f"a graph stays in PyTorch: {type(error).__name__}: {last_line(error)}")
+    return None
 
 
 def _tuned_or_cut(
@@ -106,7 +125,7 @@ def _tuned_or_cut(
 ) -> Call:
     frozen = Frozen(graph, arguments, free)
     try:
-        return faster(tuned(frozen, arguments, graph.code, options))
+        return faster(tuned(frozen, arguments, code_of(graph), options))
     except OperatorsRefusedError as error:
         try:
             return in_parts(frozen, arguments, options, say)
@@ -136,43 +155,77 @@ def _require_tunable(arguments: Sequence[Any]) -> None:
     for tensor in tensors:
         if tensor.device.type != "cpu":
             raise NotTunableError(f"its tensors are on {tensor.device}; only the CPU is supported")
+        if isinstance(tensor, torch.nn.Parameter) and tensor.is_inference():
+            raise NotTunableError(
+                "PyTorch does not tell when weights change that were made in inference mode; make "
+                "the module outside of it"
+            )
 
 
-class _Guarded:
-    """A tuned graph, which is run in PyTorch once a weight has changed.
+class _AnyWeights:
+    """A graph that is tuned for the weights of every module that calls it.
+
+    PyTorch compiles a graph once for all modules of a class.
 
     Args:
-        eager: Runs the graph in PyTorch.
-        made: Runs it tuned.
-        arguments: The arguments that it was tuned with.
-        free: Positions of those that are not constant.
+        graph: The graph.
+        options: Options of the runs.
+        free: Positions of the inputs that are no weights.
     """
 
-    def __init__(
-        self, eager: Call, made: Call, arguments: Sequence[Any], free: frozenset[int]
-    ) -> None:
-        self._eager, self._made = eager, made
-        self._constant = [
-            (number, argument, _version(argument))
-            for number, argument in enumerate(arguments)
-            if number not in free and isinstance(argument, torch.Tensor)
-        ]
+    def __init__(self, graph: Any, options: Mapping[str, Any], free: frozenset[int]) -> None:
+        self._graph, self._options, self._free = graph, options, sorted(free)
+        inputs = (node for node in graph.graph.nodes if node.op == "placeholder")
+        self._weights = [number for number, _ in enumerate(inputs) if number not in free]
+        self._made: dict[tuple[int, ...], _Weighted] = {}
+
+    def add(self, arguments: Sequence[Any]) -> _Weighted:
+        """Tune the graph for the weights among some arguments."""
+        weights = [arguments[number] for number in self._weights]
+        versions_ = [_version(weight) for weight in weights]  # before they are read
+        call = _tuned(self._graph, arguments, self._free, self._options)
+        added = _Weighted(weights, versions_, call)
+        self._made[tuple(map(id, weights))] = added
+        return added
 
     def __call__(self, *arguments: Any) -> Any:
-        for number, constant, version in self._constant:
-            argument = arguments[number]
-            if argument is not constant or _version(argument) != version:
-                say(
-                    "a weight has changed since the graph was tuned, so it runs in PyTorch; call "
-                    "torch.compiler.reset() to tune it again"
-                )
-                return self._eager(*arguments)
-        return self._made(*arguments)
+        weights = [arguments[number] for number in self._weights]
+        found = self._made.get(tuple(map(id, weights)))
+        if found is None:
+            if len(self._made) >= MOST_MODULES:
+                say(f"a graph has been tuned for {MOST_MODULES} modules: others run in PyTorch")
+                return self._graph.forward(*arguments)
+            found = self.add(arguments)
+        if found.call is None:
+            return self._graph.forward(*arguments)
+        if found.versions != [_version(weight) for weight in weights]:
+            say(
+                "a weight has changed since the graph was tuned, so it runs in PyTorch; call "
+                "torch.compiler.reset() to tune it again"
+            )
+            return self._graph.forward(*arguments)
+        return found.call(*arguments)
 
 
-def _version(tensor: torch.Tensor) -> int:
+@dataclass(frozen=True)
+class _Weighted:
+    """A graph with its weights.
+
+    Attributes:
+        weights: The weights, which are kept alive: their identity is what they are known by.
+        versions: The versions that they had.
+        call: Runs the graph; None for PyTorch.
+    """
+
+    weights: Sequence[Any]
+    versions: Sequence[int]
+    call: Call | None
+
+
+def _version(weight: Any) -> int:
     """Return a number that grows whenever a tensor is changed in place."""
-    return 0 if tensor.is_inference() else int(tensor._version)
+    tensor = isinstance(weight, torch.Tensor) and not weight.is_inference()
+    return int(weight._version) if tensor else 0
 
 
 @dataclass

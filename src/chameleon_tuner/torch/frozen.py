@@ -142,7 +142,9 @@ def export(frozen: Frozen, arguments: Sequence[torch.Tensor]) -> Any:
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of constants that PyTorch makes buffers of
-            program = torch.export.export(frozen, tuple(arguments), strict=False)
+            # Of a tensor that is there twice, torch.export would take one for the other.
+            apart = tuple(argument.detach().clone() for argument in arguments)
+            program = torch.export.export(frozen, apart, strict=False)
     except NotTunableError:
         raise
     except Exception as error:
@@ -155,6 +157,19 @@ def export(frozen: Frozen, arguments: Sequence[torch.Tensor]) -> Any:
 def _first_line(error: object) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0][:200]
+
+
+def code_of(graph: Any) -> str:
+    """Return the code of a graph with that of the graphs in it, and of functions that it calls."""
+    graphs = [part for part in graph.modules() if isinstance(part, torch.fx.GraphModule)]
+    called = {node.target for part in graphs for node in part.graph.nodes if callable(node.target)}
+    foreign = sorted(
+        f"{target.__module__}.{target.__qualname__} {target.__code__.co_code.hex()} "
+        f"{target.__code__.co_consts}"
+        for target in called
+        if hasattr(target, "__code__") and not target.__module__.startswith("torch")
+    )
+    return "\n".join([*(part.code for part in graphs), *foreign])
 
 
 def digest_of(text: str, tensors: Mapping[str, torch.Tensor], about: Any) -> str:

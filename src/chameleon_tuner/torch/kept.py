@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import statistics
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,8 @@ import torch
 from chameleon_tuner.backends.tvm.deploy.manifest import RUNTIME
 from chameleon_tuner.backends.tvm.deploy.session import Session
 from chameleon_tuner.core.agreement import TOLERANCE, difference
-from chameleon_tuner.core.errors import LibraryError, ModelError, last_line
+from chameleon_tuner.core.errors import LibraryError, ModelError, OutputError, last_line
+from chameleon_tuner.measure.local.lock import MachineLock
 from chameleon_tuner.system.clock import mean_secs
 from chameleon_tuner.system.files import ScratchFolder, user_cache, write_whole
 from chameleon_tuner.system.machine import cpu_name, usable_cores, versions
@@ -111,12 +114,29 @@ def tuned(
     Raises:
         NotTunableError: It stays in PyTorch.
     """
-    key = _key(frozen, arguments, code, options)
+    key = _key(frozen, arguments, code, options, program)
     folder = out or _folder(key)
     found = _kept(folder, key, frozen)
     if found is not None:
         LOGGER.info("found a tuned graph in %s", folder)
         return found
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder.parent}: {error.strerror}") from None
+    with MachineLock(folder.with_name(f"{folder.name}.lock")).running():  # others wait for it
+        return _kept(folder, key, frozen) or _made(frozen, arguments, options, program, folder, key)
+
+
+def _made(
+    frozen: Frozen,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+    program: Any,
+    folder: Path,
+    key: str,
+) -> Tuned:
+    """Tune a function, compare it with PyTorch, and keep it."""
     examples = [arguments[number] for number in frozen.free]
     program = program or export(frozen, examples)
     session = _tune(program, examples, _expected(frozen, examples, program), folder, options)
@@ -127,13 +147,22 @@ def tuned(
     return made
 
 
-def _key(frozen: Frozen, arguments: Sequence[Any], code: str, options: Mapping[str, Any]) -> str:
+def _key(
+    frozen: Frozen, arguments: Sequence[Any], code: str, options: Mapping[str, Any], program: Any
+) -> str:
     """Return a hash of all that a tuned function is made of, and of what it is made for."""
     weights = dict(frozen.named_buffers()) | dict(frozen.named_parameters())
+    lifted = program.constants if program is not None else {}
+    weights |= {n: c for n, c in lifted.items() if isinstance(c, torch.Tensor)}
     signature = [(tuple(arguments[n].shape), arguments[n].dtype) for n in frozen.free]
     plain = {n: c for n, c in frozen.constants.items() if not isinstance(c, torch.Tensor)}
+    meant = (
+        torch.__version__,
+        torch.get_default_dtype(),
+        torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu"),
+    )
     where = versions(_DECIDING), cpu_name(), usable_cores()
-    about = signature, plain, frozen.free, sorted(options.items()), where
+    about = signature, plain, frozen.free, sorted(options.items()), meant, where
     return digest_of(code, weights, about)
 
 
@@ -144,7 +173,10 @@ _WITHOUT_CACHE: list[ScratchFolder] = []
 def _folder(key: str) -> Path:
     cache = user_cache()
     if cache is not None:
-        return cache / "torch" / key
+        with contextlib.suppress(OSError):
+            (cache / "torch").mkdir(parents=True, exist_ok=True)
+        if os.access(cache / "torch", os.W_OK):
+            return cache / "torch" / key
     _WITHOUT_CACHE.append(ScratchFolder())
     return _WITHOUT_CACHE[-1].path / key
 
@@ -181,12 +213,28 @@ def _expected(frozen: Frozen, examples: Sequence[Any], program: Any) -> list[Any
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
-                found.append([_array(output) for output in frozen(*examples)])
+                outputs = frozen(*examples)
+                found.append([_array(output) for output in outputs])
             except Exception as error:
                 raise NotTunableError(f"PyTorch does not run it: {last_line(error)}") from None
+        _refuse_views(outputs, (*examples, *frozen.buffers(), *frozen.parameters()))
     if not difference(*found) <= TOLERANCE:
         raise NotTunableError("it makes random numbers (is the module in training mode?)")
     return found[0]
+
+
+def _refuse_views(outputs: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> None:
+    """Raise a `NotTunableError` if an output has the memory of another tensor.
+
+    A change of one of them in place would no longer change the other.
+    """
+    theirs = {other.untyped_storage().data_ptr() for other in others if other.numel()}
+    mine = [output for output in outputs if output.numel()]
+    places = [output.data_ptr() for output in mine]
+    if theirs & {output.untyped_storage().data_ptr() for output in mine}:
+        raise NotTunableError("it returns a view of an argument or of a weight")
+    if len(set(places)) < len(places):
+        raise NotTunableError("it returns two views of the same tensor")
 
 
 def _tune(
@@ -210,7 +258,6 @@ def _tune(
         raise NotTunableError("PyTorch's exporter drops some of its inputs")
     LOGGER.info("tuning a graph of %d operators into %s", len(program.graph.nodes), folder)
     samples = {name: _array(x) for name, x in zip(names, examples, strict=True)}
-    folder.parent.mkdir(parents=True, exist_ok=True)
     result = tune(model, folder, inputs=samples, **options)
     times = ", ".join(f"{ms:.3g} ms {name}" for name, ms in result.latency_ms.items())
     LOGGER.info("tuned: %s", times)

@@ -10,8 +10,8 @@ import torch
 from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
 from torch.fx.passes.operator_support import OperatorSupportBase
 
-from chameleon_tuner.core.errors import ChameleonError
-from chameleon_tuner.torch.frozen import Frozen, NotTunableError, export
+from chameleon_tuner.core.errors import UsageError, last_line
+from chameleon_tuner.torch.frozen import Frozen, code_of, export
 from chameleon_tuner.torch.kept import faster, tuned
 
 _FUSED = "fused_"
@@ -110,9 +110,11 @@ def _tune_parts(
         ]
         part = getattr(cut, name)
         try:
-            made = faster(tuned(Frozen(part, given, changing), given, part.code, options))
-        except (NotTunableError, ChameleonError) as error:
-            say(f"a part of a graph stays in PyTorch: {error}")
+            made = faster(tuned(Frozen(part, given, changing), given, code_of(part), options))
+        except UsageError:
+            raise
+        except Exception as error:
+            say(f"a part of a graph stays in PyTorch: {last_line(error)}")
             continue
         setattr(cut, name, _Part(made, single=not _returns_tuple(part)))
 

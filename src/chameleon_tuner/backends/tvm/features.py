@@ -31,3 +31,8 @@ def host_features() -> frozenset[str]:
         for name in (_LLVM_NAMES.get(flag, flag) for flag in cpu_flags())
         if name.startswith(VECTOR_PREFIXES)
     )
+
+
+def cpu_flag(feature: str) -> str:
+    """Return the Linux kernel's name of an extension."""
+    return next((flag for flag, name in _LLVM_NAMES.items() if name == feature), feature)

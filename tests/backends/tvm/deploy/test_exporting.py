@@ -15,6 +15,7 @@ import pytest
 from chameleon_tuner import Session
 from chameleon_tuner.backends.tvm.deploy.exporting import export_model
 from chameleon_tuner.backends.tvm.deploy.manifest import Manifest
+from chameleon_tuner.backends.tvm.features import cpu_flag
 from chameleon_tuner.cli import main
 from chameleon_tuner.core.errors import LibraryError
 
@@ -30,8 +31,11 @@ def exported(tuned_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def program(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, built from nothing but the exported folder."""
-    build = tmp_path_factory.mktemp("build")
+    return built(exported, tmp_path_factory.mktemp("build"))
+
+
+def built(exported: Path, build: Path) -> Path:
+    """Build the example from nothing but an exported folder."""
     runtime = sorted((exported / "lib").glob("libtvm_*.so"))
     command = ["c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-isystem", exported / "include"]
     command += [exported / "example.cc", "-o", build / "example", "-Wl,--no-as-needed"]
@@ -90,6 +94,19 @@ def test_what_is_wrong_is_one_line(exported: Path, program: Path, tmp_path: Path
         assert (done.returncode, done.stdout) == (1, "")
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_another_cpu_is_told(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(exported, folder)
+    header = folder / "include" / "model.h"
+    needed = json.loads((exported / "model.json").read_text())["required_features"]
+    flag = f'"{cpu_flag(needed[0])}"'
+    assert flag in header.read_text()
+    header.write_text(header.read_text().replace(flag, '"avx4096"'))
+    done = ran(built(folder, tmp_path), exported)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "this CPU lacks avx4096, which the code was built for\n"
 
 
 def test_the_files_say_all_that_is_needed(exported: Path, tuned_folder: Path) -> None:

@@ -60,7 +60,7 @@ def test_it_has_the_interface_of_onnxruntime(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     [named] = session.run(["output"], feed)
     np.testing.assert_array_equal(named, found)
-    assert session.run([], feed) == []
+    assert len(session.run([], feed)) == len(original.run([], feed)) == 1
 
 
 def test_a_model_that_onnxruntime_runs_is_a_session_too(tmp_path: Path, tiny_onnx: Path) -> None:

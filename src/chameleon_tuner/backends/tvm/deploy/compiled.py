@@ -53,17 +53,17 @@ class CompiledModel:
         ]
         names = manifest.weights or [f"weight{number}" for number in range(len(weights))]
         self._specs, self._threads = manifest.inputs, threads
-        self._weights = [weights[name] for name in names]
         self._by_thread = threading.local()
         try:
+            self._weights = [weights[name] for name in names]
             self._code = Code(library)
             self._by_thread.caller = self._caller()
         except Exception as error:
             raise LibraryError(
                 f"{library} cannot be loaded ({last_line(error)}); tune it again"
             ) from None
-        if not self._code.own_threads:
-            # TVM reads these variables when its pool starts, at the first kernel of a thread.
+        if not self._code.told_threads:
+            # They are read when the first kernel of a thread runs.
             os.environ.update(thread_environment(threads))
 
     def __call__(self, arrays: list[Array]) -> list[Array]:

@@ -18,6 +18,7 @@ from chameleon_tuner.backends.tvm.deploy.runtime import (
     load_tensors,
     numpy_dtype,
 )
+from chameleon_tuner.backends.tvm.features import cpu_flag
 from chameleon_tuner.backends.tvm.frontend.tensors import TensorSpec
 from chameleon_tuner.core.errors import LibraryError, OutputError
 from chameleon_tuner.system.files import LIBRARY, write_whole
@@ -32,13 +33,6 @@ _SOURCES = Path(__file__).parent / "cpp"
 
 _CODES = {"i": "kDLInt", "u": "kDLUInt", "f": "kDLFloat", "b": "kDLBool", "bfloat": "kDLBfloat"}
 """DLPack's names of kinds of numbers, by those of NumPy."""
-
-_ASKED = (
-    *("sse", "sse2", "sse3", "ssse3", "sse4.1", "sse4.2", "avx", "avx2", "fma", "avx512f"),
-    *("avx512bf16", "avx512bitalg", "avx512bw", "avx512cd", "avx512dq", "avx512ifma", "avx512vl"),
-    *("avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512vpopcntdq"),
-)
-"""Features of CPUs that both GCC and Clang can ask for by the name that LLVM has for them."""
 
 
 def export_model(folder: Path, out: Path, *, cpp: bool) -> int:
@@ -93,6 +87,8 @@ def _require_exportable(folder: Path, manifest: Manifest) -> None:
         why = f"onnxruntime runs a part of the model ({operators}); use chameleon_tuner.Session"
     elif len(manifest.variants) > 1:
         why = "it holds several shapes; tune the model for one of them in a folder of its own"
+    elif any(spec.static is None for spec in manifest.outputs):
+        why = "the shape of an output depends on the data; use chameleon_tuner.Session"
     elif str(manifest.target.get("kind")) != "llvm":
         why = "only libraries for CPUs can be exported"
     else:
@@ -160,21 +156,16 @@ def _write_cpp(out: Path, about: Mapping[str, Any]) -> None:
 
 def _header(about: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a C++ header that describes a model."""
-    features = [name for name in about["required_features"] if name in _ASKED]
+    flags = ", ".join(json.dumps(cpu_flag(name)) for name in about["required_features"])
     yield "// The model of this folder, for chameleon.h; `model.json` says the same."
     yield from ("", "#ifndef MODEL_H_", "#define MODEL_H_", "", '#include "chameleon.h"', "")
-    yield from ("namespace chameleon {", "", "inline bool RunsHere() {")
-    yield "#if defined(__x86_64__)"
-    asked = "".join(f' && __builtin_cpu_supports("{name}")' for name in features)
-    yield f"  return true{asked};"
-    yield from ("#else", "  return true;", "#endif", "}", "")
+    yield from ("namespace chameleon {", "")
     yield "inline const Description kModel{"
     for kind in ("inputs", "outputs", "weights"):
         yield "    {"
         yield from (f"        {_spec(found)}," for found in about[kind])
         yield "    },"
-    yield "    &RunsHere,"
-    yield f"    {json.dumps(', '.join(features))},"
+    yield f"    {{{flags}}},"
     yield from ("};", "", "}  // namespace chameleon", "", "#endif  // MODEL_H_")
 
 

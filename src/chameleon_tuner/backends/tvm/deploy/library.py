@@ -16,7 +16,7 @@ from chameleon_tuner.backends.tvm.deploy.runtime import OnCpu, numpy_dtype
 from chameleon_tuner.backends.tvm.features import host_features
 from chameleon_tuner.backends.tvm.frontend.sessions import open_session, short
 from chameleon_tuner.backends.tvm.frontend.tensors import TensorSpec, trial_inputs
-from chameleon_tuner.core.errors import LibraryError
+from chameleon_tuner.core.errors import LibraryError, last_line
 from chameleon_tuner.system.clock import mean_secs
 from chameleon_tuner.system.files import LIBRARY
 from chameleon_tuner.system.machine import require_linux, usable_cores
@@ -235,7 +235,7 @@ class _Original:
 def _fitting(spec: TensorSpec, inputs: Mapping[str, Any], shaped: bool) -> Any:
     if spec.name not in inputs:
         raise LibraryError(f"input {spec.name!r} is missing (shape {spec.shape}, {spec.dtype})")
-    array, dtype = _as_array(inputs[spec.name]), numpy_dtype(spec.dtype)
+    array, dtype = _as_array(spec.name, inputs[spec.name]), numpy_dtype(spec.dtype)
     if shaped and tuple(array.shape) != spec.shape:
         raise LibraryError(f"input {spec.name!r} has shape {array.shape}, not {spec.shape}")
     if array.dtype == dtype:
@@ -248,12 +248,15 @@ def _fitting(spec: TensorSpec, inputs: Mapping[str, Any], shaped: bool) -> Any:
     return fitting
 
 
-def _as_array(value: Any) -> Any:
-    """Return a value as an array, of the same memory if it can be: DLPack's protocol is enough."""
+def _as_array(name: str, value: Any) -> Any:
+    """Return an input as an array, of the same memory if it can be: DLPack's protocol is enough."""
     if isinstance(value, np.ndarray):
         return value
     foreign = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
-    return np.from_dlpack(value) if foreign else np.asarray(value)
+    try:
+        return np.from_dlpack(value) if foreign else np.asarray(value)
+    except Exception as error:  # a tensor on a GPU, or of a type that NumPy does not have
+        raise LibraryError(f"input {name!r} cannot become an array: {last_line(error)}") from None
 
 
 def check_cpu(manifest: Manifest) -> None:

@@ -99,6 +99,7 @@ class Manifest:
             data["variants"] = tuple(data.get("variants", ()))
             data["weights"] = None if data.get("weights") is None else tuple(data["weights"])
             data["ranges"] = {n: Range(**found) for n, found in data.get("ranges", {}).items()}
+            data["threads"], _ = int(data["threads"]), str(data["target"]["kind"])
             return Manifest(**data)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise LibraryError(

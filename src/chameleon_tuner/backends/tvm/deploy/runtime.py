@@ -60,6 +60,7 @@ class Code:
 
     Attributes:
         own_threads: Whether its loops run on threads of its own, see `lower.threads`.
+        told_threads: Whether it can be told how many.
         use_threads: Lets the next loops of the calling thread run on so many of those.
     """
 
@@ -68,6 +69,7 @@ class Code:
         self._module = tvm_ffi.load_module(str(library))
         symbols = ctypes.PyDLL(str(library))  # calls are too short to release Python's lock
         self.own_threads = hasattr(symbols, "chameleon_parallel_launch")
+        self.told_threads = hasattr(symbols, "chameleon_use_threads")
         self.use_threads: Callable[[int], Any] = getattr(
             symbols, "chameleon_use_threads", lambda number: None
         )

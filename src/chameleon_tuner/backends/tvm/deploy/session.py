@@ -87,7 +87,7 @@ class Session:
         64 bytes. Outputs are NumPy arrays over the memory that the model has written.
 
         Args:
-            output_names: Names of the outputs to return; all without.
+            output_names: Names of the outputs to return; all without, as in onnxruntime.
             input_feed: Inputs by name.
             run_options: For programs that pass None; onnxruntime's options have no meaning here.
 
@@ -97,7 +97,7 @@ class Session:
         Raises:
             LibraryError: A name is unknown, an input is missing, or has another shape or dtype.
         """
-        if output_names is None:
+        if not output_names:
             return self._library.outputs(input_feed)
         outputs = self._library(input_feed)
         return [self._named(outputs, name) for name in output_names]

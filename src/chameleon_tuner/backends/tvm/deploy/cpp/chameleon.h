@@ -22,6 +22,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -41,16 +42,13 @@ struct Spec {
 
 struct Description {
   std::vector<Spec> inputs, outputs, weights;
-  bool (*runs_here)();  // whether the CPU has the instructions that the code was built for
-  std::string features;
+  std::vector<std::string> flags;  // of the CPU, as Linux names them, that the code needs
 };
 
 class Model {
  public:
   Model(const std::string& folder, const Description& description) : description_(description) {
-    if (!description.runs_here()) {
-      throw std::runtime_error("this CPU lacks some of: " + description.features);
-    }
+    RequireFlags(description.flags);
     namespace ffi = tvm::ffi;
     const int pooled = 2;  // the allocator that keeps memory for the next call
     code_ = ffi::Module::LoadFromFile(folder + "/lib/model.so");
@@ -69,7 +67,7 @@ class Model {
     return made;
   }
 
-  // Runs the model on its inputs, and returns its outputs.
+  // Runs the model on its inputs, and returns its outputs, which are the caller's own.
   std::vector<Tensor> Run(const std::vector<Tensor>& inputs) const {
     if (inputs.size() != description_.inputs.size()) {
       throw std::invalid_argument("the model has " + std::to_string(description_.inputs.size()) +
@@ -79,9 +77,11 @@ class Model {
     views.insert(views.end(), weights_.begin(), weights_.end());
     tvm::ffi::Any result;
     main_.CallPacked(views.data(), static_cast<int32_t>(views.size()), &result);
-    if (auto tensor = result.as<Tensor>()) return {*tensor};
+    if (auto tensor = result.as<Tensor>()) return {Copied(*tensor)};
     std::vector<Tensor> outputs;
-    for (const Tensor& tensor : result.cast<tvm::ffi::Array<Tensor>>()) outputs.push_back(tensor);
+    for (const Tensor& tensor : result.cast<tvm::ffi::Array<Tensor>>()) {
+      outputs.push_back(Copied(tensor));
+    }
     return outputs;
   }
 
@@ -115,6 +115,27 @@ class Model {
     void AllocData(DLTensor* tensor) { tensor->data = static_cast<char*>(file->begin) + offset; }
     void FreeData(DLTensor*) {}
   };
+
+  // An output may have the memory of an input, a weight or a constant.
+  static Tensor Copied(const Tensor& tensor) {
+    Tensor copy = Tensor::FromNDAlloc(Zeros(), tensor.shape(), tensor.dtype(), kCpu);
+    std::memcpy(copy.data_ptr(), tensor.data_ptr(), tvm::ffi::GetDataSize(tensor));
+    return copy;
+  }
+
+  static void RequireFlags(const std::vector<std::string>& flags) {
+    std::ifstream file("/proc/cpuinfo");
+    for (std::string line; std::getline(file, line);) {
+      if (line.rfind("flags", 0) != 0) continue;
+      line += ' ';
+      for (const std::string& flag : flags) {
+        if (line.find(' ' + flag + ' ') == std::string::npos) {
+          throw std::runtime_error("this CPU lacks " + flag + ", which the code was built for");
+        }
+      }
+      return;
+    }
+  }
 
   void MapWeights(const std::string& path) {
     if (description_.weights.empty()) return;
