@@ -77,7 +77,8 @@ class Announcer:
 # A test checks that they agree.
 SUITES = "paper, paper-layers, alexnet, vgg16, resnet18, mobilenet_v2, bert_tiny"
 RECIPES = (
-    "chameleon, chameleon-cold, chameleon-paper, autotvm, evolutionary, random, 2x2, metaschedule"
+    "chameleon, chameleon-cold, chameleon-paper, autotvm, evolutionary, random, 2x2, metaschedule, "
+    "metaschedule+chameleon"
 )
 POLICIES = "nearest, surrogate"
 

@@ -152,7 +152,8 @@ def test_the_report_loads_a_library_with_parts_by_chameleon(lstm: tuple[Path, Li
     script = text.split("```python\n")[1].split("```")[0]
     space: dict[str, Any] = {}
     exec(compile(script, "script", "exec"), space)  # noqa: S102 - the script that users get
-    assert space["outputs"]["y"].shape == (1, 4, 5)
+    [y] = space["outputs"]
+    assert y.shape == (1, 4, 5)
 
 
 # -- shapes that depend on the data

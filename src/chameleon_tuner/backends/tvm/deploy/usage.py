@@ -62,4 +62,5 @@ def _loading(manifest: Manifest, folder: Path) -> Iterator[str]:
     for spec in manifest.inputs:
         yield f'    {spec.name!r}: np.zeros({tuple(spec.shape)}, "{spec.dtype}"),'
     yield "}"
-    yield "print(session.run(None, inputs))"
+    yield "outputs = session.run(None, inputs)"
+    yield "print(outputs)"
