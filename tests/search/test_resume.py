@@ -131,7 +131,7 @@ def test_a_batch_is_proposed_when_it_is_asked_for(
 ) -> None:
     """Which is while those before it are built."""
     happened: list[str] = []
-    proposed = loop._proposed
+    proposed = loop.proposed
 
     def noted(plan: Plan, *others: Any) -> Batch:
         happened.append(f"proposed {plan.task.key}")
@@ -145,7 +145,7 @@ def test_a_batch_is_proposed_when_it_is_asked_for(
                 outcomes.append(self._measured(batch.task, batch.configurations))
             return outcomes
 
-    monkeypatch.setattr(loop, "_proposed", noted)
+    monkeypatch.setattr(loop, "proposed", noted)
     with contextlib.suppress(KeyboardInterrupt):
         run(tmp_path, RECIPES["random"], Noting(40), tasks=[TASKS[0], OTHER])
     assert len(happened) >= 4
