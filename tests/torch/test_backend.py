@@ -337,28 +337,23 @@ def test_modes_and_options() -> None:
 
 
 def test_a_damaged_folder_is_tuned_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of this is in other processes: who has loaded a file dies where it is cut."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    module, x = torch.nn.Linear(4, 3), torch.randn(2, 4)
-    with torch.no_grad():
-        compiled(module)(x)
-        [folder] = tuned_folders()
-        whole = json.loads((folder / "returned.json").read_text())
-        for path in folder.glob("*"):
-            if path.name in ("model.so", "returned.json"):
-                os.truncate(path, path.stat().st_size // 2)
-        torch.compiler.reset()
-        # This process has loaded the library, so a new one tunes it.
-        script = f"""
-import sys, torch
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-module = torch.nn.Linear(4, 3)
-module.load_state_dict(torch.load({str(tmp_path / "weights")!r}))
+    script = """
+import torch
+torch.manual_seed(0)
+module = torch.nn.Linear(4, 3).eval()
 with torch.no_grad():
-    made = torch.compile(module.eval(), backend="chameleon", options={{"trials": 2}})
-    print(tuple(made(torch.randn(2, 4)).shape))
+    made = torch.compile(module, backend="chameleon", options={"trials": 2})
+    x = torch.randn(2, 4)
+    print(torch.allclose(made(x), module(x), atol=1e-5))
 """
-        torch.save(module.state_dict(), tmp_path / "weights")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout == "(2, 3)\n", done.stderr
-    found = json.loads((folder / "returned.json").read_text())
-    assert {**found, "slower": ""} == whole
+    for damaged in (False, True):
+        for folder in tuned_folders():
+            for path in folder.iterdir():
+                if path.is_file() and path.name != "records.db":
+                    os.truncate(path, path.stat().st_size // 2)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.stdout == "True\n", done.stderr
+        [folder] = tuned_folders()
+        assert json.loads((folder / "returned.json").read_text())["key"] == folder.name, damaged
