@@ -1,13 +1,16 @@
-"""What a call costs beside the kernels: a session, the bare virtual machine, and onnxruntime.
+"""What a session costs beside the kernels: to load, and to call beside others.
 
     python benchmarks/calls.py
 
-The model is a matrix product of 1 by 16 by 16. Rounds of calls take turns.
+The model is a matrix product of 1 by 16 by 16. Rounds of calls of a session, of the bare virtual
+machine and of onnxruntime take turns.
 """
 
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +26,26 @@ import chameleon_tuner
 from chameleon_tuner.app import deploy
 
 ROUNDS, CALLS = 9, 5_000
+
+
+LOADING = """
+import resource, sys, time
+begin = time.perf_counter()
+import chameleon_tuner
+session = chameleon_tuner.Session(sys.argv[1])
+secs = time.perf_counter() - begin
+import numpy as np
+session.run(None, {"x": np.ones((1, 16), "float32")})
+print(secs, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def loading(folder: Path) -> tuple[float, float]:
+    """Return the seconds until a session is loaded, and the MiB of the process after a call."""
+    command = [sys.executable, "-c", LOADING, str(folder)]
+    found = [subprocess.check_output(command, text=True).split() for _ in range(ROUNDS)]
+    secs, mib = zip(*found, strict=True)
+    return statistics.median(map(float, secs)), statistics.median(map(float, mib))
 
 
 def model() -> onnx.ModelProto:
@@ -41,6 +64,8 @@ def main() -> None:
         onnx.save(model(), path)
         vars(deploy)["_faster"] = lambda comparison: True  # also where onnxruntime is as fast
         chameleon_tuner.tune(path, Path(folder) / "tuned", trials=4)
+        secs, mib = loading(Path(folder) / "tuned")
+        print(f"import and load: {secs:.2f} s, {mib:.0f} MiB")
         session = chameleon_tuner.Session(Path(folder) / "tuned")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = session.threads

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 TWENTY = (
@@ -41,7 +40,8 @@ def compile_all(names: Sequence[str], trials: int) -> int:
     for name in names:
         with tempfile.TemporaryDirectory() as cache:
             first, second = (_process(name, trials, cache) for _ in range(2))
-        failed |= "failed" in first or first.get("error", 1) > 1e-3 or not second.get("found")
+        failed |= "failed" in first or first.get("error", 1) > 1e-3
+        failed |= second.get("tuned") != 0 or second.get("found") != first.get("tuned")
         print(_row(name, first, second), flush=True)
     return int(failed)
 
@@ -52,7 +52,8 @@ def _row(name: str, first: dict[str, Any], second: dict[str, Any]) -> str:
             return f"| {name} | failed: {found['failed']} |"
     return (
         f"| {name} | {first['error']:.1e} | {first['eager_ms']:.1f} / {first['compiled_ms']:.1f} ms"
-        f" | {first['wall_secs']:.0f} s | {second['first_secs']:.1f} s"
+        f" | {first['wall_secs']:.0f} s | {second['first_secs']:.1f} s, {second['found']} of"
+        f" {first['tuned']} found"
         f" | {'; '.join(first['warnings']) or '-'} |"
     )
 
@@ -93,8 +94,13 @@ def main(name: str, trials: int) -> None:
     enliven(module, made.inputs)
     built = time.perf_counter()
 
+    import logging
     import warnings
 
+    begun: list[str] = []
+    logger = logging.getLogger("chameleon_tuner.torch")
+    logger.setLevel(logging.INFO)
+    logger.addFilter(lambda record: begun.append(record.getMessage()) or True)
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
         compiled = torch.compile(module, backend="chameleon", options={"trials": trials})
@@ -103,7 +109,6 @@ def main(name: str, trials: int) -> None:
         expected = _tensors(module(**made.inputs))
         error = max(_error(f, e) for f, e in zip(found, expected, strict=True))
         eager_ms, compiled_ms = (_median_ms(f, made.inputs) for f in (module, compiled))
-    folders = list(Path(os.environ["XDG_CACHE_HOME"]).glob("*/torch/*/returned.json"))
     said = [str(w.message) for w in caught if "Eager" in w.category.__name__]
     print(
         json.dumps(
@@ -112,7 +117,8 @@ def main(name: str, trials: int) -> None:
                 "eager_ms": eager_ms,
                 "compiled_ms": compiled_ms,
                 "first_secs": imported - begin + first - built,  # but the time to make the module
-                "found": bool(folders),
+                "tuned": sum(message.startswith("tuning") for message in begun),
+                "found": sum(message.startswith("found") for message in begun),
                 "warnings": said,
             }
         )

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from chameleon_tuner.core.errors import ModelError, UsageError
 from chameleon_tuner.torch.dynamo import checked, say
-from chameleon_tuner.torch.frozen import Frozen, NotTunableError, code_of, export
+from chameleon_tuner.torch.frozen import LITERALS, Frozen, NotTunableError, code_of, export
 from chameleon_tuner.torch.kept import Tuned, tuned
 
 
@@ -78,13 +78,14 @@ def compile(  # noqa: A001 - what torch.compile is called
         ModelError: The module is in training mode, or cannot be tuned as a whole.
         UsageError: An option is unknown.
     """
+    from chameleon_tuner.backends.tvm.frontend.exported import refuse_training
+
     chosen = checked(None, options)
-    if module.training:
-        raise ModelError("the module is in training mode: call its method eval() first")
+    refuse_training(module)
     given, structure = _taken_apart(example_inputs, example_kwargs or {})
     free = [number for number, given_ in enumerate(given) if isinstance(given_, torch.Tensor)]
     for argument in given:
-        if not isinstance(argument, torch.Tensor | bool | int | float | str | None):
+        if not isinstance(argument, torch.Tensor | LITERALS):
             raise UsageError(
                 f"an argument is a {type(argument).__name__}; give tensors, numbers and texts"
             )

@@ -99,9 +99,7 @@ def _compiled(graph: Any, arguments: Sequence[Any], options: Mapping[str, Any]) 
     except NotTunableError as error:
         say(f"a graph stays in PyTorch: {error}")
         return cast(Call, graph.forward)
-    compiled = _AnyWeights(graph, options, frozenset(_free(graph, arguments)))
-    compiled.add(arguments)
-    return compiled
+    return _AnyWeights(graph, arguments, options)
 
 
 def _tuned(
@@ -169,15 +167,16 @@ class _AnyWeights:
 
     Args:
         graph: The graph.
+        arguments: Its inputs at the first call, for whose weights it is tuned at once.
         options: Options of the runs.
-        free: Positions of the inputs that are no weights.
     """
 
-    def __init__(self, graph: Any, options: Mapping[str, Any], free: frozenset[int]) -> None:
-        self._graph, self._options, self._free = graph, options, sorted(free)
-        inputs = (node for node in graph.graph.nodes if node.op == "placeholder")
-        self._weights = [number for number, _ in enumerate(inputs) if number not in free]
+    def __init__(self, graph: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        self._graph, self._options = graph, options
+        self._free = _free(graph, arguments)
+        self._weights = [n for n in range(len(arguments)) if n not in set(self._free)]
         self._made: dict[tuple[int, ...], _Weighted] = {}
+        self.add(arguments)
 
     def add(self, arguments: Sequence[Any]) -> _Weighted:
         """Tune the graph for the weights among some arguments."""
@@ -243,8 +242,7 @@ class _AnyShape:
 
     def __call__(self, *arguments: Any) -> Any:
         key = tuple(
-            tuple(given.shape) if isinstance(given, torch.Tensor) else int(given)
-            for given in arguments
+            given.shape if isinstance(given, torch.Tensor) else int(given) for given in arguments
         )
         if key not in self._made:
             if len(self._made) == MOST_SHAPES:

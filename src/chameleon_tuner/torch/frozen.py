@@ -12,6 +12,11 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from chameleon_tuner.backends.tvm.frontend.sessions import short
+
+LITERALS = bool | int | float | str | None
+"""What is constant in a tuned function besides tensors."""
+
 Leaf = Mapping[str, Any]
 """Where a part of what a function returns comes from: the `output` or `argument` of a number, or a
 constant `value`."""
@@ -110,7 +115,7 @@ def _constant(value: Any) -> Any:
     """Return a value that is no tensor; the number of a dimension that is known after all."""
     if isinstance(value, torch.SymInt):
         return int(value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, LITERALS):
         return value
     raise NotTunableError(f"it returns a {type(value).__name__}, which is no tensor")
 
@@ -148,15 +153,10 @@ def export(frozen: Frozen, arguments: Sequence[torch.Tensor]) -> Any:
     except NotTunableError:
         raise
     except Exception as error:
-        raise NotTunableError(f"torch.export refuses it: {_first_line(error)}") from None
+        raise NotTunableError(f"torch.export refuses it: {short(error)}") from None
     if not any("output" in leaf for leaf in frozen.returned.leaves):
         raise NotTunableError("it computes no tensor")
     return program
-
-
-def _first_line(error: object) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:200]
 
 
 def code_of(graph: Any) -> str:

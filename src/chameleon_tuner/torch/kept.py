@@ -7,10 +7,9 @@ import json
 import logging
 import os
 import statistics
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +62,20 @@ class Tuned:
 
     def __call__(self, *arguments: Any) -> Any:
         """Return what the function returns for all its arguments."""
-        names = [argument.name for argument in self.session.get_inputs()]
-        given = {
-            name: _array(arguments[number]) for name, number in zip(names, self.free, strict=True)
-        }
-        specs, outputs = self.session.get_outputs(), self.session.run(None, given)
-        tensors = [_tensor(array, spec.type) for array, spec in zip(outputs, specs, strict=True)]
+        given = {name: _array(arguments[number]) for name, number in self._inputs}
+        outputs = self.session.run(None, given)
+        tensors = [_tensor(a, kind) for a, kind in zip(outputs, self._types, strict=True)]
         return self.returned.put_together(tensors, arguments)
+
+    @cached_property
+    def _inputs(self) -> list[tuple[str, int]]:
+        """The names of the session's inputs, with the positions of their arguments."""
+        names = [value.name for value in self.session.get_inputs()]
+        return list(zip(names, self.free, strict=True))
+
+    @cached_property
+    def _types(self) -> list[str]:
+        return [value.type for value in self.session.get_outputs()]
 
 
 def _array(tensor: torch.Tensor) -> Any:
@@ -115,15 +121,11 @@ def tuned(
         NotTunableError: It stays in PyTorch.
     """
     key = _key(frozen, arguments, code, options, program)
-    folder = out or _folder(key)
+    folder = _folder(key) if out is None else _given(out)
     found = _kept(folder, key, frozen)
     if found is not None:
         LOGGER.info("found a tuned graph in %s", folder)
         return found
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write into {folder.parent}: {error.strerror}") from None
     with MachineLock(folder.with_name(f"{folder.name}.lock")).running():  # others wait for it
         return _kept(folder, key, frozen) or _made(frozen, arguments, options, program, folder, key)
 
@@ -139,7 +141,7 @@ def _made(
     """Tune a function, compare it with PyTorch, and keep it."""
     examples = [arguments[number] for number in frozen.free]
     program = program or export(frozen, examples)
-    session = _tune(program, examples, _expected(frozen, examples, program), folder, options)
+    session = _tune(frozen, program, examples, folder, options)
     made = Tuned(session, frozen.returned, frozen.free)
     made = replace(made, slower=_slower(made, frozen.function, arguments))
     kept = {"key": key, "leaves": frozen.returned.leaves, "slower": made.slower}
@@ -181,6 +183,19 @@ def _folder(key: str) -> Path:
     return _WITHOUT_CACHE[-1].path / key
 
 
+def _given(out: Path) -> Path:
+    """Return a folder that the user names, in a folder that exists then.
+
+    Raises:
+        OutputError: That cannot be made.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write into {out.parent}: {error.strerror}") from None
+    return out
+
+
 def _kept(folder: Path, key: str, frozen: Frozen) -> Tuned | None:
     """Return what is kept in a folder; None where it is not complete, or of another function."""
     try:
@@ -193,21 +208,12 @@ def _kept(folder: Path, key: str, frozen: Frozen) -> Tuned | None:
         return None
 
 
-def _expected(frozen: Frozen, examples: Sequence[Any], program: Any) -> list[Any]:
+def _expected(frozen: Frozen, examples: Sequence[Any]) -> list[Any]:
     """Return the outputs of PyTorch for the examples.
 
     Raises:
-        NotTunableError: They differ from call to call, or the function changes its buffers or
-            inputs.
+        NotTunableError: They differ from call to call, or are views of other tensors.
     """
-    from chameleon_tuner.backends.tvm.frontend.exported import refuse_mutation
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            refuse_mutation(program)
-    except ModelError as error:
-        raise NotTunableError(str(error)) from None
     found = []
     for seed in (0, 1):
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -238,13 +244,13 @@ def _refuse_views(outputs: Sequence[torch.Tensor], others: Sequence[torch.Tensor
 
 
 def _tune(
+    frozen: Frozen,
     program: Any,
     examples: Sequence[Any],
-    expected: Sequence[Any],
     folder: Path,
     options: Mapping[str, Any],
 ) -> Session:
-    """Tune a program, and check that it computes what PyTorch does."""
+    """Tune a function, which is also an exported program, and check that it is still the same."""
     # What was tuned before needs none of this, which takes a second to import.
     from chameleon_tuner.app.tune import tune
     from chameleon_tuner.backends.tvm.frontend.exported import ExportError, to_onnx
@@ -253,6 +259,9 @@ def _tune(
         model = to_onnx(program)
     except ExportError as error:
         raise OperatorsRefusedError(f"PyTorch cannot export it to ONNX: {error}") from None
+    except ModelError as error:  # it changes its buffers or inputs
+        raise NotTunableError(str(error)) from None
+    expected = _expected(frozen, examples)
     names = [value.name for value in model.inputs]
     if len(names) != len(examples):
         raise NotTunableError("PyTorch's exporter drops some of its inputs")

@@ -51,11 +51,10 @@ class CompiledModel:
         self._parts = [
             PartSession(part, library.parent / part.file, threads) for part in manifest.parts
         ]
-        names = manifest.weights or [f"weight{number}" for number in range(len(weights))]
         self._specs, self._threads = manifest.inputs, threads
         self._by_thread = threading.local()
         try:
-            self._weights = [weights[name] for name in names]
+            self._weights = manifest.ordered(weights)
             self._code = Code(library)
             self._by_thread.caller = self._caller()
         except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from chameleon_tuner.backends.tvm.deploy.runtime import (
     OnCpu,
     load_tensors,
     numpy_dtype,
+    package_folder,
 )
 from chameleon_tuner.backends.tvm.features import cpu_flag
 from chameleon_tuner.backends.tvm.frontend.tensors import TensorSpec
@@ -58,18 +58,19 @@ def export_model(folder: Path, out: Path, *, cpp: bool) -> int:
     _require_exportable(folder, manifest)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} is not empty; give --out a new folder")
-    tensors = load_tensors(weights_path(folder / LIBRARY))
-    names = manifest.weights or [f"weight{number}" for number in range(len(tensors))]
+    tensors = manifest.ordered(load_tensors(weights_path(folder / LIBRARY)))
     try:
         (out / LIB).mkdir(parents=True)
         shutil.copy(folder / LIBRARY, out / LIB / LIBRARY)
         for library in _runtime():
             shutil.copy(library, out / LIB / library.name)
-        weights = list(_write_weights(out / WEIGHTS, [tensors[name] for name in names]))
+        weights = list(_write_weights(out / WEIGHTS, tensors))
         about = _description(manifest, weights)
         write_whole(out / DESCRIPTION, json.dumps(about, indent=1) + "\n")
         if cpp:
             _write_cpp(out, about)
+    except ImportError as error:
+        raise LibraryError(str(error)) from None
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}") from None
     return sum(p.stat().st_size for p in out.rglob("*") if p.is_file() and p.name != WEIGHTS)
@@ -100,14 +101,7 @@ def _runtime() -> Iterator[Path]:
     """Yield the shared libraries of TVM's runtime."""
     for package, names in (("tvm", LIBRARIES), ("tvm_ffi", ("libtvm_ffi.so",))):
         for name in names:
-            yield _package(package) / "lib" / name
-
-
-def _package(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise LibraryError(f"the package {name} is missing: install Chameleon again")
-    return Path(spec.submodule_search_locations[0])
+            yield package_folder(package) / "lib" / name
 
 
 def _write_weights(path: Path, tensors: Sequence[Any]) -> Iterator[dict[str, Any]]:
@@ -145,7 +139,7 @@ def _description(manifest: Manifest, weights: Sequence[Mapping[str, Any]]) -> di
 
 
 def _write_cpp(out: Path, about: Mapping[str, Any]) -> None:
-    include = _package("tvm_ffi") / "include"
+    include = package_folder("tvm_ffi") / "include"
     for name in ("tvm", "dlpack"):
         shutil.copytree(include / name, out / "include" / name)
     for source in sorted(_SOURCES.iterdir()):

@@ -122,6 +122,18 @@ class Manifest:
                     f"{name}=={built}, or tune the model again"
                 )
 
+    def ordered(self, weights: Mapping[str, Any]) -> list[Any]:
+        """Return the weights in the order in which the code takes them.
+
+        Raises:
+            LibraryError: One is missing.
+        """
+        names = self.weights or [f"weight{number}" for number in range(len(weights))]
+        missing = [name for name in names if name not in weights]
+        if missing:
+            raise LibraryError(f"the weights have no {missing[0]}: tune the model again")
+        return [weights[name] for name in names]
+
     def names(self, library: Path) -> list[str]:
         """Return the paths in the folder of all files that loading needs."""
         compiled = [library.name, weights_path(library).name, *(part.file for part in self.parts)]
@@ -159,7 +171,7 @@ RUNTIME = ("apache-tvm", "apache-tvm-ffi")
 def release(version: str) -> str:
     """Return the release of a version: `0.27.0` of `0.27.0.post1`, which is built anew only."""
     found = re.match(r"\d+(\.\d+)*", version)
-    return found[0].rstrip(".") if found else version
+    return found[0] if found else version
 
 
 def _part(data: Mapping[str, Any]) -> PartSpec:

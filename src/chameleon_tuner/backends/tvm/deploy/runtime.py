@@ -42,14 +42,23 @@ def load_runtime() -> None:
     Raises:
         ImportError: The package `apache-tvm` is not installed, or its libraries cannot be loaded.
     """
-    spec = importlib.util.find_spec("tvm")
-    if spec is None or not spec.submodule_search_locations:
-        raise ImportError("apache-tvm is not installed")
     for name in LIBRARIES:
         try:
-            ctypes.CDLL(f"{spec.submodule_search_locations[0]}/lib/{name}", ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(package_folder("tvm") / "lib" / name), ctypes.RTLD_GLOBAL)
         except OSError as error:
             raise ImportError(str(error)) from None
+
+
+def package_folder(name: str) -> Path:
+    """Return the folder of a package, which is not imported.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"the package {name} is missing: install Chameleon again")
+    return Path(spec.submodule_search_locations[0])
 
 
 class Code:

@@ -67,14 +67,19 @@ def program_of(module: Any, example_inputs: Sequence[Any]) -> Any:
             f"example inputs are for PyTorch modules, and this is a {type(module).__name__}; "
             "leave them out"
         )
-    if module.training:
-        raise ModelError("the module is in training mode: call its method eval() first")
+    refuse_training(module)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.export(module, tuple(example_inputs))
     except Exception as error:
         raise ModelError(f"torch.export refuses the module: {short(error)}") from None
+
+
+def refuse_training(module: Any) -> None:
+    """Raise a `ModelError` if a PyTorch module is in training mode."""
+    if module.training:
+        raise ModelError("the module is in training mode: call its method eval() first")
 
 
 def to_onnx(program: Any, name: str = "model") -> OnnxFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,10 +103,7 @@ class TracedSpace:
         self.module, self.target = module, target
         self._known: _Generated | None = None
         if design is None:
-            try:
-                design = derive(module, self._schedules())
-            except (ValueError, RuntimeError, IndexError) as error:
-                raise NoSpaceError(last_line(error)) from error
+            design = _derived(module, self._schedules)
         self.design = design
 
     @classmethod
@@ -132,11 +129,7 @@ class TracedSpace:
             NoSpaceError: There is nothing to decide in the sketches.
             UnknownInstructionError: They have decisions for which there is no knob.
         """
-        try:
-            design = derive(module, list(sketches))
-        except (ValueError, RuntimeError, IndexError) as error:
-            raise NoSpaceError(last_line(error)) from error
-        made = cls(module, target, design)
+        made = cls(module, target, _derived(module, lambda: list(sketches)))
         made._known = _Generated(sketches, list(postprocs))
         return made
 
@@ -223,6 +216,14 @@ class TracedSpace:
         schedule = new_schedule(self.module)
         Trace.apply_json_to_schedule(tvm.ir.load_json(foreign.text), schedule)
         return schedule
+
+
+def _derived(module: IRModule, schedules: Callable[[], list[Schedule]]) -> DesignSpace:
+    """Return the design space of the sketches that a function makes."""
+    try:
+        return derive(module, schedules())
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise NoSpaceError(last_line(error)) from error
 
 
 def decision_of(knob: Knob, index: int) -> Any:
