@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import chameleon_tuner
-from chameleon_tuner.backends.tvm.frontend.exported import program_of
+from chameleon_tuner.backends.tvm.frontend.exported import program_of, to_onnx
 from chameleon_tuner.backends.tvm.frontend.program import import_model
 from chameleon_tuner.cli import main
 from chameleon_tuner.core.errors import ModelError
@@ -28,6 +30,21 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exported") / "small.pt2"
     torch.export.save(program_of(Network().eval(), [torch.randn(1, 3, 16, 16)]), path)
     return path
+
+
+@pytest.mark.parametrize("name", ["torch.onnx", "onnxscript.optimizer", "onnx_ir.passes"])
+def test_the_exporter_and_its_optimiser_are_not_heard(
+    name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = torch.onnx.export
+
+    def warning(*args: Any, **kwargs: Any) -> Any:
+        logging.getLogger(name).warning("Evaluation failed")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(torch.onnx, "export", warning)
+    to_onnx(program_of(Network().eval(), [torch.randn(1, 3, 8, 8)]))
+    assert "Evaluation failed" not in caplog.text
 
 
 def test_a_file_is_a_program_of_its_name(file: Path) -> None:

@@ -130,17 +130,23 @@ def refuse_mutation(program: Any) -> None:
             )
 
 
+_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
+"""The loggers of PyTorch's exporter and of the packages that it optimises with."""
+
+
 @contextlib.contextmanager
 def _silence() -> Any:
     """Keep the exporter's progress and its logs off the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _forget_origins(path: Path) -> None:
