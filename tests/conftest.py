@@ -85,8 +85,13 @@ def tuned_folder(tuned_run: TunedRun) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests neither use nor change what runs of the user have measured of this machine."""
+    """Tests neither use nor change what runs of the user have measured of this machine.
+
+    Nor do they use what other tests have measured, unless they say so.
+    """
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+    os.environ["CHAMELEON_STORE"] = ""
 
 
 @pytest.fixture(autouse=True, scope="session")

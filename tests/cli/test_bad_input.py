@@ -115,7 +115,7 @@ def test_a_bad_model(
         (["--recipe", "camelion"], "did you mean 'chameleon'?"),
         (["--explorer", "anealing"], "did you mean 'annealing'?"),
         (["--sampler", "greddy"], "did you mean 'greedy'?"),
-        (["--effort", "quik"], "quick, standard, full"),
+        (["--effort", "quik"], "instant, quick, standard, full"),
         (["--trials", "0"], "at least one"),
         (["--seed", "-1"], "not negative"),
         (["--time-budget", "soon"], "write 90s, 10m or 1h30m"),

@@ -24,7 +24,11 @@ HEAVY = {"numpy", "tvm", "torch", "sklearn", "xgboost", "sqlalchemy", "onnx", "r
 
 
 @pytest.mark.parametrize(
-    "command", ["", "tune", "tasks", "run", "profile", "versus", "compare", "zoo"]
+    "command",
+    [
+        *("", "tune", "tasks", "run", "profile", "versus", "compare", "zoo", "records"),
+        *("records list", "records show", "records export", "records import", "records prune"),
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     result = CliRunner().invoke(app.chameleon, [*command.split(), "--help"])

@@ -87,14 +87,14 @@ def test_a_run_survives_everything(tiny_onnx: Path, tmp_path: Path) -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         wait_until_gone(family)
-    assert f"resuming: {len(after_ctrl_c)} trials in the records, not measured again" in said[1]
+    assert f"known: {len(after_ctrl_c)} trials in the records, not measured again" in said[1]
     after_kill = recorded(folder)
     assert after_kill[: len(after_ctrl_c)] == after_ctrl_c
     assert len(after_kill) > len(after_ctrl_c)
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert f"resuming: {len(after_kill)} trials" in done.stderr
+    assert f"known: {len(after_kill)} trials" in done.stderr
     assert f"{TRIALS} trials ({len(after_kill)} of them in an earlier run)" in done.stdout
     records = recorded(folder)
     assert records[: len(after_kill)] == after_kill

@@ -6,6 +6,7 @@ import json
 import runpy
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,21 @@ def expected_of(version: int) -> Any:
                 for outcome in outcomes:
                     if outcome["status"] == "wrong_output":
                         outcome["status"] = "run_error"
+    if version < 3:  # no design spaces
+        for workload in expected["workloads"]:
+            workload |= {"space": "", "family": "", "facts": {}}
     return expected
+
+
+def test_a_workload_of_an_old_file_gets_its_space_when_it_is_met_again(old: Path) -> None:
+    with RecordStore.open(old) as store:
+        bare = store.workloads()[0]
+        known = replace(bare, space='[[{"kind":"choice","values":[1,2]}]]', family="f1")
+        store.append(store.begin(RUN), known, ENVIRONMENT, [])
+        found = store.workloads()[0]
+        assert (found.space, found.family) == (known.space, known.family)
+        store.append(store.begin(RUN), replace(known, space="[]", family="f2"), ENVIRONMENT, [])
+        assert store.workloads()[0].space == known.space  # the first one stays
 
 
 def add_column(connection: Connection) -> None:

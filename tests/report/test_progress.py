@@ -108,7 +108,7 @@ class TestLines:
         for number in (0, 1, 0):
             run.batch(progress, number, math.inf)
         assert stream.getvalue().splitlines()[1:] == [
-            "[   0.0s] resuming: 32 trials in the records, not measured again",
+            "[   0.0s] known: 32 trials in the records, not measured again",
             "[  30.0s] task0: 16 trials (0 failed), best - us, 48/64",
         ]
 
@@ -191,6 +191,6 @@ class TestLiveTable:
         run = made_run(2)
         progress, console = self.show(run, 80, 24)
         run.begin(progress, recorded=48)
-        assert self.screen(progress, console)[0] == "net: 2 tasks; resuming, 48 trials recorded"
+        assert self.screen(progress, console)[0] == "net: 2 tasks; 48 trials known"
         progress.finishing(1, 2)
         assert self.screen(progress, console)[-1].startswith("comparing the fastest kernels")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chameleon_tuner.app.judge import Judgement
+from chameleon_tuner.app.sharing import Known
 from chameleon_tuner.core.errors import OutputError
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.ports.handler import UNTUNED, Comparison, Failed
@@ -76,11 +77,15 @@ class RunRecords:
         store: The store.
         run_id: Id of the run.
         environment: Where the run measures.
+        known: What is known before the search.
+        share: Adds what was measured to the store of all runs; does not raise.
     """
 
     store: Records
     run_id: int
     environment: Environment
+    known: Known = field(default_factory=Known)
+    share: Callable[[], None] = lambda: None
 
     def add_final(self, judgement: Judgement, histories: Mapping[str, History]) -> None:
         """Record every timing of a final comparison, of the untuned kernel too.

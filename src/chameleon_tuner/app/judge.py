@@ -59,6 +59,14 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """The winner of an earlier final comparison, with its seconds in it."""
+
+    winner: Finalist
+    secs: float
+
+
+@dataclass(frozen=True)
 class Judgement:
     """A final comparison that was made, for the records.
 
@@ -78,6 +86,9 @@ def judge_all(
     record: Callable[[Judgement], None],
     defaults: Mapping[str, float] | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
+    settled: Mapping[str, Settled] | None = None,
+    *,
+    briefly: bool = False,
 ) -> Iterator[tuple[str, Verdict]]:
     """Compare the fastest candidates of every kernel with the untuned one; see `decide`.
 
@@ -91,19 +102,26 @@ def judge_all(
         record: Is called with every comparison as soon as it was made.
         defaults: Seconds of kernels with their default schedules, as far as they are known.
         out_of_time: Returns whether no more comparison should begin.
+        settled: The only finalists of kernels whose winners are known, by key of the kernel.
+        briefly: Whether kernels are only compared where the fastest candidate is of another
+            algorithm, which has to be checked, and was not checked before.
 
     Yields:
         The key of a kernel and its verdict, as they come.
     """
     # The heavy ones first: they matter most, and finals that take equally long share the cores.
     by_size = sorted(kernels.items(), key=lambda kernel: -kernel[1][0].flops)
-    known = defaults or {}
+    known, won = defaults or {}, settled or {}
     finals: dict[str, Final] = {}
     for key, mine in by_size:
-        if _hopeless(mine, histories, known.get(key, math.inf)):
-            yield key, replace(unjudged(mine, histories, known[key]), judged=True)
+        default_secs = known.get(key, math.inf)
+        if _hopeless(mine, histories, default_secs):
+            yield key, replace(unjudged(mine, histories, default_secs), judged=True)
+        elif briefly and (early := _at_once(mine, histories, default_secs, won.get(key))):
+            yield key, early
         else:
-            finals[key] = Final(mine[0], finalists_of(mine, histories))
+            finalists = [won[key].winner] if key in won else finalists_of(mine, histories)
+            finals[key] = Final(mine[0], finalists)
     lost: dict[str, Verdict] = {}
     reserves: list[tuple[str, Final]] = []
     judged = judge.judge(list(finals.values()), TOLERANCE)
@@ -134,6 +152,22 @@ def _hopeless(tasks: Sequence[Task], histories: Mapping[str, History], default_s
     """Return whether all candidates of a kernel were clearly slower than the default schedule."""
     ran = _by_speed(tasks, histories)
     return math.isfinite(default_secs) and all(secs > RIVAL * default_secs for secs, _ in ran)
+
+
+def _at_once(
+    tasks: Sequence[Task],
+    histories: Mapping[str, History],
+    default_secs: float,
+    won: Settled | None,
+) -> Verdict | None:
+    """Return the verdict on a kernel without a comparison; None where one is needed.
+
+    The fastest candidate needs one if it is of another algorithm, which has to be checked.
+    """
+    if won is not None:
+        return Verdict(won.winner, won.secs, default_secs, judged=False)
+    checked = all(not one.task.computes for _, one in _by_speed(tasks, histories)[:1])
+    return unjudged(tasks, histories, default_secs) if checked else None
 
 
 def unjudged(

@@ -35,8 +35,9 @@ class Options:
     """What a run is asked for.
 
     Attributes:
-        effort: Preset of trials: quick, standard, full; by default standard, and with a time budget
-            full. A search ends sooner where nothing is gained any more.
+        effort: Preset of trials: instant, quick, standard, full; by default standard, and with a
+            time budget full. A search ends sooner where nothing is gained any more; instant is no
+            search.
         trials: Number of trials of all tasks together, in place of the preset's.
         time_budget: Wall-clock of the whole run, such as `10m`, all of which is used.
         seed: Seed of the search.
@@ -50,6 +51,9 @@ class Options:
             `Backend.algorithms`.
         inputs: Path of an `.npz` file with inputs by name, or the arrays: the model is verified and
             timed on them, and they give open dimensions their sizes.
+        store: Where the records of all runs are, a file or a database URL: what was measured before
+            is not measured again. False for a run that keeps to its folder; None for the place that
+            `CHAMELEON_STORE` names, or else the user's own.
         worker_memory: Memory that a worker process may use, such as `6G`; by default an equal share
             of the machine's.
     """
@@ -65,6 +69,7 @@ class Options:
     shapes: GivenShapes | None = None
     without: Collection[str] = ()
     inputs: str | Path | Mapping[str, Any] | None = None
+    store: str | Path | bool | None = None
     worker_memory: str | None = None
 
     def check(self, algorithms: Collection[str]) -> Recipe:

@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from chameleon_tuner.app import calibration
 from chameleon_tuner.app.defaults import time_defaults, with_estimates
@@ -17,9 +20,11 @@ from chameleon_tuner.app.judge import Judgement, Verdict, judge_all
 from chameleon_tuner.app.options import Options, load_samples
 from chameleon_tuner.app.progress import Progress, Silent
 from chameleon_tuner.app.rehearsing import rehearse
+from chameleon_tuner.app.sharing import Known, Sharing, known_of, open_sharing
 from chameleon_tuner.app.summary import summarize
 from chameleon_tuner.backends.tvm.backend import TVMBackend
 from chameleon_tuner.core.errors import NothingMeasuredError
+from chameleon_tuner.core.outcome import Outcome
 from chameleon_tuner.core.shapes import GivenShapes
 from chameleon_tuner.measure.local.designer import LocalDesigner
 from chameleon_tuner.measure.local.judge import LocalJudge
@@ -29,17 +34,19 @@ from chameleon_tuner.measure.remembering import Remembering
 from chameleon_tuner.ports.backend import Backend, ModelSource, Project
 from chameleon_tuner.ports.handler import TuningHandler
 from chameleon_tuner.ports.measurer import TimingPolicy
-from chameleon_tuner.ports.records import RunInfo
+from chameleon_tuner.ports.records import RunInfo, Workload
 from chameleon_tuner.records import RecordStore
 from chameleon_tuner.report.result import Result
 from chameleon_tuner.report.run import write_report
 from chameleon_tuner.search.cost import prior
-from chameleon_tuner.search.cost.shared import SharedRecords
+from chameleon_tuner.search.cost.base import TargetOptions
+from chameleon_tuner.search.cost.shared import Lessons, SharedRecords
 from chameleon_tuner.search.history import History
-from chameleon_tuner.search.loop import search
+from chameleon_tuner.search.loop import Observer, TaskSearch, search
 from chameleon_tuner.search.recipes import Recipe, task_search
-from chameleon_tuner.search.schedule import GradientScheduler
-from chameleon_tuner.space.task import by_kernel
+from chameleon_tuner.search.sample.baselines import GreedySampler
+from chameleon_tuner.search.schedule import INSTANT, GradientScheduler
+from chameleon_tuner.space.task import Task, by_kernel
 from chameleon_tuner.system.clock import Stopwatch
 from chameleon_tuner.system.files import RECORDS, make_folder
 from chameleon_tuner.system.machine import require_linux, thread_environment, usable_cores
@@ -158,6 +165,8 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
     project, shared = prepared.project, SharedRecords()
     if not project.tasks:  # nothing to tune: what runs the model today will be deployed
         return Searched({}, run.clock.total())
+    for history in records.known.relatives:
+        shared.join(Lessons(history, TargetOptions()))
     searches = {
         task.key: task_search(task, run.recipe, run.options.seed, shared) for task in project.tasks
     }
@@ -165,7 +174,10 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
     kind, begin_secs = _kind(project), run.clock.total()
     timed = run.options.time_budget is not None
     here = calibration.measured(kind) if timed else calibration.Calibration()
-    budget = run.options.budget(kernels, prepared.begun_secs, here, begin_secs)
+    instant = run.options.effort == INSTANT
+    shares = len(project.tasks) if instant else kernels
+    asked = run.options.budget(shares, prepared.begun_secs, here, begin_secs)
+    budget = records.known.budget(asked, len(project.tasks))
     deadline_secs = begin_secs + budget.deadline - time.monotonic()
     together = builds_together(project.threads)
     defaults = records.defaults() if timed else {}  # a resumed search takes the same path with them
@@ -179,18 +191,58 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
         together=together,
         defaults=with_estimates(defaults, by_kernel(project.tasks)),
     )
+    recall(records.known, searches, scheduler)
+    if instant:
+        for mine in searches.values():
+            if shared.others(mine.history):
+                mine.sampler = GreedySampler()
     policy = TimingPolicy(apart_bytes=project.apart_bytes)
     local = LocalMeasurer(run.pool, policy, clock=run.clock)
     measurer = Remembering(local, records.store, records.run_id, records.environment)
     local.known = measurer.known
-    recorded = sum(records.store.count(records.run_id).values())
+    recorded = sum(records.store.count(records.run_id).values()) + records.known.trials
     run.progress.begin(prepared.source.name, project.tasks, scheduler, recorded)
-    search(scheduler, searches, measurer, run.progress, run.clock)
+    for task in project.tasks:
+        if task.key in records.known.outcomes:
+            known = searches[task.key].history.outcomes
+            run.progress.batch_done(task, known, searches[task.key])
+    search(scheduler, searches, measurer, Shared(run.progress, records.share), run.clock)
     histories = {key: searched.history for key, searched in searches.items()}
     tried = any(len(history.outcomes) for history in histories.values())
     if tried and all(history.best is None for history in histories.values()):
         raise NothingMeasuredError(_why_nothing(histories))
     return Searched(histories, min(deadline_secs, run.clock.total()), defaults)
+
+
+def recall(known: Known, searches: Mapping[str, TaskSearch], scheduler: GradientScheduler) -> None:
+    """Begin searches with what was measured of their tasks before.
+
+    Args:
+        known: What was measured.
+        searches: The searches by key of the task.
+        scheduler: Distributes the trials.
+    """
+    for key, outcomes in known.outcomes.items():
+        if key in searches:
+            mine = searches[key]
+            mine.history.extend(outcomes)
+            mine.explorer.observe(outcomes)
+            best = np.minimum.accumulate(mine.history.seconds).tolist()
+            exhausted = len(mine.history) >= mine.history.space.count
+            scheduler.recall(scheduler.standings[key].task, best, exhausted=exhausted)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """An observer that also shares every batch as soon as it is recorded."""
+
+    observer: Observer
+    share: Callable[[], None]
+
+    def batch_done(self, task: Task, outcomes: Sequence[Outcome], search: TaskSearch) -> None:
+        """See `Observer.batch_done`."""
+        self.share()
+        self.observer.batch_done(task, outcomes, search)
 
 
 def _defaults(run: Run, project: Project, deadline_secs: float) -> dict[str, float]:
@@ -235,7 +287,14 @@ def judge_kernels(
 
     run.progress.finishing(0, len(kernels))
     for key, verdict in judge_all(
-        judge, kernels, histories, record, searched.defaults, out_of_time
+        judge,
+        kernels,
+        histories,
+        record,
+        searched.defaults,
+        out_of_time,
+        records.known.settled(kernels, histories),
+        briefly=run.options.effort == INSTANT,
     ):
         verdicts[key] = verdict
         run.progress.finishing(len(verdicts), len(kernels))
@@ -340,19 +399,21 @@ def run(
     threads = usable_cores()
     limits, environment = options.worker_limits(threads), thread_environment(threads)
     # The workers' process loads the backend while this one does.
-    with WorkerPool(backend.handler, threads, environment, limits) as pool:
+    pool = WorkerPool(backend.handler, threads, environment, limits)
+    with pool, open_sharing(options.store) as sharing:
         this = Run(out, options, recipe, backend, pool, progress, clock)
         prepared = stages.prepare(this, model)
         with RecordStore.open(out / RECORDS) as store:
-            run_id = store.begin(_info(this, prepared))
-            records = RunRecords(store, run_id, prepared.project.environment)
+            records = _begun(store, _info(this, prepared), prepared.project, sharing)
             searched, deployment = _tuned(this, prepared, records, stages)
             if deployment.mended is not None:  # some operators are left to another runtime
                 prepared = replace(prepared, project=deployment.mended)
                 searched, deployment = _tuned(this, prepared, records, stages)
+            sharing.finish(store, _info(this, prepared))
     project, name = prepared.project, prepared.source.name
     histories, seed = searched.histories, options.seed
     result = summarize(name, project, histories, deployment, out, recipe.name, seed, clock)
+    result = replace(result, store=sharing.told(records.known))
     result.write()
     write_report(result, project.usage(out))
     judged = all(verdict.judged for verdict in deployment.verdicts.values())
@@ -361,6 +422,15 @@ def run(
         calibration.observe(_kind(project), kernels, prepared.begun_secs, after_secs)
     progress.done(result)
     return result
+
+
+def _begun(store: RecordStore, info: RunInfo, project: Project, sharing: Sharing) -> RunRecords:
+    """Begin a run, or go on with it, and find what is known before it."""
+    environment, workloads = project.environment, [Workload.of(task) for task in project.tasks]
+    run_id = store.begin(info)
+    past = sharing.begin(store, info, workloads, environment)
+    known = known_of(past, project.tasks, environment)
+    return RunRecords(store, run_id, environment, known, partial(sharing.give, store, run_id))
 
 
 def _tuned(

@@ -12,6 +12,7 @@ from chameleon_tuner.cli import failures
 from chameleon_tuner.cli.commands.compare import compare
 from chameleon_tuner.cli.commands.export import export
 from chameleon_tuner.cli.commands.profile import profile
+from chameleon_tuner.cli.commands.records import records
 from chameleon_tuner.cli.commands.run import run
 from chameleon_tuner.cli.commands.tasks import tasks
 from chameleon_tuner.cli.commands.tune import tune
@@ -34,6 +35,7 @@ chameleon versus resnet18.onnx tuned/         beside onnxruntime and others
 chameleon profile tuned/                      where its time goes
 chameleon export tuned/ --out deploy/ --cpp   for programs without Python
 chameleon compare --suite resnet18 ...        tuners side by side
+chameleon records list                        what was measured so far
 
 Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 4 not verified, 130 interrupted.
 """
@@ -52,7 +54,7 @@ def chameleon(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (tune, tasks, run, profile, versus, export, compare, zoo):
+for _command in (tune, tasks, run, profile, versus, export, compare, records, zoo):
     chameleon.add_command(_command)
 
 

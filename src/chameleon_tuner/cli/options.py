@@ -34,6 +34,20 @@ shape_option = click.option(
 )
 
 
+def store_options(command: Command) -> Command:
+    """Add `--store PLACE` and `--no-store`."""
+    own = click.option(
+        "--no-store", is_flag=True, help="Neither use nor keep records of other runs."
+    )
+    place = click.option(
+        "--store",
+        metavar="PLACE",
+        help="Records of all runs: a file, or postgresql+psycopg://USER@HOST/NAME.",
+        show_default="$CHAMELEON_STORE, or ~/.local/share/chameleon/records.db",
+    )
+    return place(own(command))
+
+
 def algorithm_options(command: Command) -> Command:
     """Add `--without NAME`, and `--NAME/--no-NAME` of every registered algorithm."""
     algorithms = registered()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.outcome import DistinctOutcomes, Outcome, Status
+from chameleon_tuner.space import DesignSpace
+from chameleon_tuner.space.plain import from_plain, to_plain
 from chameleon_tuner.space.task import Task
 
 SEARCH = "search"
@@ -42,16 +44,47 @@ class Workload:
             the module that came first with a hash.
         name: Name for people; different models may name the same workload differently.
         module: The backend's text of the module.
+        space: JSON of its design space (`space.plain`), so that its configurations can be decoded
+            without the backend; empty for what earlier versions stored.
+        family: What it has in common with workloads whose records teach something about it, see
+            `family_of`; empty where the space is.
+        facts: What else is known of it for people: arguments, flops, algorithm.
     """
 
     hash: str
     name: str
     module: str
+    space: str = field(default="", repr=False, compare=False)
+    family: str = field(default="", repr=False, compare=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def of(task: Task) -> Workload:
         """Return the workload of a task."""
-        return Workload(task.key, task.name, task.module)
+        facts = {
+            "arguments": list(task.arguments),
+            "flops": task.flops,
+            "algorithm": task.algorithm,
+            "vector_bits": task.vector_bits,
+        }
+        space = canonical_json(to_plain(task.space))
+        return Workload(task.key, task.name, task.module, space, family_of(task), facts)
+
+    def design_space(self) -> DesignSpace:
+        """Return its design space.
+
+        Raises:
+            UsageError: It is not known, or damaged.
+        """
+        return from_plain(json.loads(self.space) if self.space else None)
+
+
+def family_of(task: Task) -> str:
+    """Return the family of a task: tasks of one family share the features of their cost model.
+
+    These are kernels of one structure in all sizes, for CPUs with equally wide vectors.
+    """
+    return fingerprint([task.vector_bits, *task.space.feature_names])[:16]
 
 
 @dataclass(frozen=True)
@@ -128,6 +161,23 @@ class Record:
     purpose: str
     created_at: datetime
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class PastSearch:
+    """What was measured of one workload before a run began.
+
+    Attributes:
+        workload: The workload.
+        environment: Where it was measured.
+        outcomes: The outcomes, in the order of measurement.
+        finals: Seconds of the timings in final comparisons, by identity of the outcome.
+    """
+
+    workload: Workload
+    environment: Environment
+    outcomes: Sequence[Outcome] = field(repr=False)
+    finals: Mapping[str, Sequence[float]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def add_samples(
     taken = _count(
         connection, SAMPLE, (SAMPLE.c.record_id == record_id) & (SAMPLE.c.purpose == purpose)
     )
-    _insert_all(connection, SAMPLE, _sample_rows(record_id, purpose, samples, taken))
+    _insert_all(connection, SAMPLE, sample_rows(record_id, purpose, samples, taken))
 
 
 def add_timing(
@@ -135,7 +135,7 @@ def _insert(
     connection: Connection, batch: BatchIds, fresh: Mapping[str, Outcome]
 ) -> dict[str, _Stored]:
     common = {**batch._asdict(), "created_at": now()}
-    rows = [{**common, **_record_row(outcome)} for outcome in fresh.values()]
+    rows = [{**common, **record_row(outcome)} for outcome in fresh.values()]
     _insert_all(connection, RECORD, rows)
     ids: dict[str, int] = {}
     for condition in _among(batch, list(fresh)):
@@ -144,13 +144,14 @@ def _insert(
     samples = [
         row
         for name, outcome in fresh.items()
-        for row in _sample_rows(ids[name], batch.purpose, outcome.samples)
+        for row in sample_rows(ids[name], batch.purpose, outcome.samples)
     ]
     _insert_all(connection, SAMPLE, samples)
     return {name: _Stored(ids[name], outcome) for name, outcome in fresh.items()}
 
 
-def _record_row(outcome: Outcome) -> dict[str, Any]:
+def record_row(outcome: Outcome) -> dict[str, Any]:
+    """Return the columns of a record that come from its outcome."""
     return {
         "configuration": outcome.configuration.to_json(),
         "proposed": outcome.proposed.to_json(),
@@ -162,9 +163,20 @@ def _record_row(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _sample_rows(
+def sample_rows(
     record_id: int, purpose: str, samples: Sequence[float], first: int = 0
 ) -> list[dict[str, Any]]:
+    """Return the rows of samples of one purpose.
+
+    Args:
+        record_id: Id of the record.
+        purpose: What was timed.
+        samples: Seconds of each timed run.
+        first: Position of the first of them.
+
+    Returns:
+        The rows, in order.
+    """
     return [
         {"record_id": record_id, "purpose": purpose, "position": position, "seconds": float(secs)}
         for position, secs in enumerate(samples, start=first)

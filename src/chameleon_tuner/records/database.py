@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from chameleon_tuner.core.errors import RecordsError
@@ -83,6 +83,16 @@ _ADVICE = {
         "cannot be opened; make sure that its folder exists and is writable, or choose another"
     ),
     "FOREIGN KEY": "does not know that run; begin it first",
+    "authentication failed": "refuses the user or the password; check them in the address",
+    "no password supplied": "wants a password; give it in the address or in a ~/.pgpass file",
+    "does not exist": "is not there; create the database or the user, or check the address",
+    "is the server running": "does not answer; start the server, or check the address",
+    "connection refused": "does not answer; start the server, or check the address",
+    "timeout expired": "does not answer; start the server, or check the address",
+    "connection timeout": "does not answer; start the server, or check the address",
+    "failed to resolve": "has an unknown host; check the address",
+    "could not translate": "has an unknown host; check the address",
+    "permission denied": "may not be written by this user; grant the rights, or choose another",
 }
 
 
@@ -96,7 +106,8 @@ def explained(name: str) -> Iterator[None]:
     except (ArgumentError, ModuleNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise RecordsError(
-            f"{name} cannot be opened: {reason}; check the address, and install its driver"
+            f"{name} cannot be opened: {reason}; check the address, and install its driver "
+            "(for PostgreSQL: pip install 'chameleon-tuner[postgres]')"
         ) from error
 
 
@@ -106,6 +117,14 @@ def _advice(cause: str) -> str:
             return advice
     return f"failed: {' '.join(cause.split())}; check the database and the address"
 
+
+_POSTGRES_TIMEOUTS = {"connect_timeout": 5, "options": "-c statement_timeout=60000"}
+"""Seconds until a server that does not answer counts as down, and milliseconds of a statement."""
+
+_WRITERS = 0x636861_6D656C
+"""Key of the lock that writers on a PostgreSQL server hold until they commit. They take turns, as
+on SQLite, so that what was looked up is still so when it is inserted: a batch takes milliseconds.
+Any number would do."""
 
 _BEGIN = "chameleon_begin"
 _PRAGMAS = (
@@ -144,6 +163,11 @@ class Database:
             self.close()
             raise
 
+    @property
+    def name(self) -> str:
+        """Name of the database in messages; it contains no password."""
+        return self._place.name
+
     def claim(self) -> None:
         """Claim the database file for this store; without effect on other databases.
 
@@ -164,23 +188,27 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the database and changes nothing."""
-        with self._transaction("BEGIN") as connection:
+        with self._transaction("BEGIN", "REPEATABLE READ") as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a transaction that is committed as a whole, or rolled back on any exception."""
         # IMMEDIATE waits for the lock here. A reader that becomes a writer later could not wait.
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._transaction("BEGIN IMMEDIATE", "READ COMMITTED") as connection:
+            if self._engine.dialect.name == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
             yield connection
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
+    def _transaction(self, begin: str, isolation: str = "") -> Iterator[Connection]:
+        """Open a transaction: with this statement on SQLite, of this isolation elsewhere."""
         with self._mutex, explained(self._place.name):
             if self._closed:
                 raise RecordsError(f"{self._place.name} is closed; open it again")
-            engine = self._engine.execution_options(**{_BEGIN: begin})
-            with engine.begin() as connection:
+            sqlite = self._engine.dialect.name == "sqlite"
+            options = {_BEGIN: begin} if sqlite else {"isolation_level": isolation}
+            with self._engine.execution_options(**options).begin() as connection:
                 yield connection
 
     def _prepare(self, upgrade: bool) -> None:
@@ -211,7 +239,11 @@ class Database:
 
 def _engine(place: Place, timeout_secs: float) -> Engine:
     if place.url.get_backend_name() != "sqlite":
-        return create_engine(place.url)
+        postgres = place.url.get_backend_name() == "postgresql"
+        timeouts = (
+            _POSTGRES_TIMEOUTS if postgres and place.url.get_driver_name() == "psycopg" else {}
+        )
+        return create_engine(place.url, connect_args=timeouts, pool_size=1, pool_pre_ping=True)
     # All threads share one connection. Its transactions begin where this module says, and not
     # where the driver guesses.
     options = {"check_same_thread": False, "isolation_level": None, "timeout": timeout_secs}

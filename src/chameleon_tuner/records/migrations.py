@@ -34,7 +34,23 @@ def _add_timings(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: tuple[Migration, ...] = (_add_timings,)
+def _add_spaces(connection: Connection) -> None:
+    """Upgrade version 2 to 3: design spaces of workloads, and indexes for large stores.
+
+    The space of a workload that is stored already is added when it is met again.
+    """
+    statements = (
+        "ALTER TABLE workload ADD COLUMN space TEXT DEFAULT '' NOT NULL",
+        "ALTER TABLE workload ADD COLUMN family VARCHAR DEFAULT '' NOT NULL",
+        "ALTER TABLE workload ADD COLUMN facts TEXT DEFAULT '{}' NOT NULL",
+        "CREATE INDEX ix_workload_family ON workload (family)",
+        "CREATE INDEX ix_record_run_id ON record (run_id)",
+    )
+    for statement in statements:
+        connection.execute(text(statement))
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_timings, _add_spaces)
 """Migration n (from 0) upgrades version n + 1 to n + 2. A released migration never changes."""
 
 VERSION = 1 + len(MIGRATIONS)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, insert, literal, select, update
 
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.outcome import Outcome, Status, structural_hash_of
@@ -31,9 +31,17 @@ def now() -> datetime:
 
 
 def put_workload(connection: Connection, workload: Workload) -> int:
-    """Return the id of a workload, which is inserted if it is new."""
-    fields = {"hash": workload.hash, "name": workload.name, "module": workload.module}
-    return _put(connection, WORKLOAD, "hash", fields)
+    """Return the id of a workload, which is inserted if it is new.
+
+    A workload of an earlier version, without a space, gets that of the new one.
+    """
+    space = {"space": workload.space, "family": workload.family, "facts": dict(workload.facts)}
+    fields = {"hash": workload.hash, "name": workload.name, "module": workload.module, **space}
+    workload_id = _put(connection, WORKLOAD, "hash", fields)
+    if workload.space:
+        bare = (WORKLOAD.c.id == workload_id) & (WORKLOAD.c.space == "")
+        connection.execute(update(WORKLOAD).where(bare).values(space))
+    return workload_id
 
 
 def put_environment(connection: Connection, environment: Environment) -> int:
@@ -48,11 +56,20 @@ def put_environment(connection: Connection, environment: Environment) -> int:
     return _put(connection, ENVIRONMENT, "fingerprint", fields)
 
 
-def put_run(connection: Connection, run: RunInfo) -> int:
-    """Return the id of a run, which is inserted if it is new."""
+def put_run(connection: Connection, run: RunInfo, created_at: datetime | None = None) -> int:
+    """Return the id of a run, which is inserted if it is new.
+
+    Args:
+        connection: Connection in a writing transaction.
+        run: The run.
+        created_at: When a new run was created; now by default.
+
+    Returns:
+        The id.
+    """
     fields = {
         "fingerprint": run.fingerprint,
-        "created_at": now(),
+        "created_at": created_at or now(),
         "model": run.model,
         "recipe": run.recipe,
         "seed": run.seed,
@@ -108,15 +125,49 @@ def read_aliases(
         An outcome for every alias: that of its record, with the alias's own `configuration` and
         `proposed`.
     """
+    return [outcome for _, outcome in read_aliases_by_id(connection, condition, records)]
+
+
+def read_aliases_by_id(
+    connection: Connection, condition: Condition, records: dict[int, Record]
+) -> Iterator[tuple[int, Outcome]]:
+    """Yield the outcomes of `read_aliases` with the ids of their records.
+
+    Args:
+        connection: Connection in a transaction.
+        condition: The condition that selected the records.
+        records: The selected records by their id.
+
+    Yields:
+        The id of a record, and the outcome of one of its aliases.
+    """
     query = select(ALIAS).join(RECORD).where(condition).order_by(RECORD.c.id, ALIAS.c.position)
-    return [
-        replace(
-            records[row.record_id].outcome,
-            configuration=Configuration.from_json(row.configuration),
-            proposed=Configuration.from_json(row.proposed),
+    for row in connection.execute(query):
+        yield (
+            row.record_id,
+            replace(
+                records[row.record_id].outcome,
+                configuration=Configuration.from_json(row.configuration),
+                proposed=Configuration.from_json(row.proposed),
+            ),
         )
-        for row in connection.execute(query)
-    ]
+
+
+def other_samples(
+    connection: Connection, condition: Condition
+) -> dict[int, dict[str, tuple[float, ...]]]:
+    """Return the samples beside those of a record's own purpose, by its id and their purpose."""
+    query = (
+        select(RECORD.c.id, SAMPLE.c.purpose, SAMPLE.c.seconds)
+        .join(SAMPLE)
+        .where(condition, SAMPLE.c.purpose != RECORD.c.purpose)
+        .order_by(RECORD.c.id, SAMPLE.c.purpose, SAMPLE.c.position)
+    )
+    by_key = grouped(((row[0], row[1]), row[2]) for row in connection.execute(query))
+    found: dict[int, dict[str, tuple[float, ...]]] = defaultdict(dict)
+    for (record_id, purpose), secs in by_key.items():
+        found[record_id][purpose] = secs
+    return found
 
 
 def grouped(rows: Iterable[tuple[Any, float]]) -> dict[Any, tuple[float, ...]]:
@@ -151,17 +202,42 @@ def runs(connection: Connection) -> list[StoredRun]:
 
 def workloads(connection: Connection) -> list[Workload]:
     """Return all workloads, oldest first."""
+    return list(workloads_by_id(connection).values())
+
+
+def workloads_by_id(
+    connection: Connection, condition: Condition | None = None, *, modules: bool = True
+) -> dict[int, Workload]:
+    """Return the selected workloads by their id, oldest first; all of them without a condition.
+
+    Args:
+        connection: Connection in a transaction.
+        condition: The condition that selects the workloads.
+        modules: Whether modules and spaces, which are long, are read; otherwise they are empty.
+
+    Returns:
+        The workloads by their id.
+    """
     columns = WORKLOAD.c
-    query = select(columns.hash, columns.name, columns.module).order_by(columns.id)
-    return [Workload(*row) for row in connection.execute(query)]
+    long = (columns.module, columns.space) if modules else (literal(""), literal(""))
+    fields = columns.hash, columns.name, *long, columns.family, columns.facts
+    query = select(columns.id, *fields).order_by(columns.id)
+    if condition is not None:
+        query = query.where(condition)
+    return {row[0]: Workload(*row[1:]) for row in connection.execute(query)}
 
 
 def environments(connection: Connection) -> list[Environment]:
     """Return all environments, oldest first."""
+    return list(environments_by_id(connection).values())
+
+
+def environments_by_id(connection: Connection) -> dict[int, Environment]:
+    """Return all environments by their id, oldest first."""
     columns = ENVIRONMENT.c
     fields = columns.target, columns.device, columns.threads, columns.versions
-    query = select(*fields).order_by(columns.id)
-    return [Environment(*row) for row in connection.execute(query)]
+    query = select(columns.id, *fields).order_by(columns.id)
+    return {row[0]: Environment(*row[1:]) for row in connection.execute(query)}
 
 
 def count(connection: Connection, run_id: int) -> dict[Status, int]:

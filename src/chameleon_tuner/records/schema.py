@@ -79,6 +79,10 @@ WORKLOAD = Table(
     _required("hash", String, unique=True),
     _required("name", Text),
     _required("module", Text),
+    # The design space as JSON, and the workload's family; empty where an earlier version stored it.
+    _required("space", Text, server_default=""),
+    _required("family", String, server_default="", index=True),
+    _required("facts", JsonText, server_default="{}"),
 )
 
 ENVIRONMENT = Table(
@@ -108,7 +112,7 @@ RECORD = Table(
     "record",
     METADATA,
     Column("id", Integer, primary_key=True),
-    _required("run_id", ForeignKey("run.id")),
+    _required("run_id", ForeignKey("run.id"), index=True),
     _required("workload_id", ForeignKey("workload.id")),
     _required("environment_id", ForeignKey("environment.id")),
     _required("purpose", String),

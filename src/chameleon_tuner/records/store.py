@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
+from sqlalchemy import Connection, select
+
 from chameleon_tuner.core.outcome import Outcome, Status
 from chameleon_tuner.ports.records import (
+    FINAL,
     REPEAT,
     SEARCH,
     Environment,
     Memory,
+    PastSearch,
     RunInfo,
     StoredRun,
     StoredTiming,
     Workload,
 )
-from chameleon_tuner.records import appending, rows
+from chameleon_tuner.records import appending, portable, rows
 from chameleon_tuner.records.database import Database
 from chameleon_tuner.records.place import resolve
-from chameleon_tuner.records.schema import RECORD
+from chameleon_tuner.records.portable import PortableRecord
+from chameleon_tuner.records.schema import RECORD, RUN
 
 BUSY_TIMEOUT_SECS = 5.0
 """Default time that a call waits for another process. Storing a batch takes milliseconds."""
@@ -189,7 +197,67 @@ class RecordStore:
             environment_id = rows.put_environment(connection, environment)
             appending.add_timing(connection, run_id, environment_id, timing)
 
+    def add(self, records: Iterable[PortableRecord], run: RunInfo | None = None) -> int:
+        """Add records of another store, as far as they are not stored yet, in one transaction.
+
+        The first measurement of a module in an environment stands. No claim is needed: any number
+        of processes may add records at the same time.
+
+        Args:
+            records: The records.
+            run: The run that they are stored for; each record's own by default.
+
+        Returns:
+            The number of records that were added.
+        """
+        with self._database.writing() as connection:
+            run_id = None if run is None else rows.put_run(connection, run)
+            added, rest = 0, iter(records)
+            while some := list(islice(rest, portable.CHUNK)):
+                added += portable.write_portable(connection, some, run_id)
+            return added
+
     # -- reading
+
+    @property
+    def name(self) -> str:
+        """The place of the store for people; it contains no password."""
+        return self._database.name
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Return a transaction that is committed as a whole, for this package's statements."""
+        return self._database.writing()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Return a transaction that sees one state of the database, for this package's queries."""
+        return self._database.reading()
+
+    def run_id(self, run: RunInfo) -> int | None:
+        """Return the id of a run, or None if it is not stored."""
+        with self._database.reading() as connection:
+            query = select(RUN.c.id).where(RUN.c.fingerprint == run.fingerprint)
+            return connection.scalar(query)
+
+    def portable(self, run_id: int, after: int = 0) -> list[tuple[int, PortableRecord]]:
+        """Return the records of a run whose ids are larger than `after`, with their ids."""
+        with self._database.reading() as connection:
+            mine = RECORD.c.run_id == run_id
+            return list(portable.read_portable(connection, mine, after))
+
+    def past(self, run_id: int) -> list[PastSearch]:
+        """Return what is stored for a run, by workload and environment."""
+        found: dict[tuple[str, str], list[PortableRecord]] = defaultdict(list)
+        for _, one in self.portable(run_id):
+            found[one.workload.hash, one.environment.fingerprint].append(one)
+        return [
+            PastSearch(
+                mine[0].workload,
+                mine[0].environment,
+                [one.record.outcome for one in mine],
+                {one.record.outcome.identity: one.samples.get(FINAL, ()) for one in mine},
+            )
+            for mine in found.values()
+        ]
 
     def runs(self) -> list[StoredRun]:
         """Return all runs, oldest first."""

@@ -173,7 +173,7 @@ class Lines:
         kernels = plural(len(by_kernel(tasks)), "task")
         self._say(f"{model}: {kernels}, at most {plural(board.total, 'trial')}")
         if recorded:
-            self._say(f"resuming: {plural(recorded, 'trial')} in the records, not measured again")
+            self._say(f"known: {plural(recorded, 'trial')} in the records, not measured again")
 
     def batch_done(self, task: Task, outcomes: Sequence[Outcome], search: TaskSearch) -> None:
         """See `Observer.batch_done`. Batches that were only recalled get no line."""

@@ -117,6 +117,8 @@ class Result:
         parts: Parts of the tuned model that run in onnxruntime.
         variants: Results of all shapes, where several were given; the attributes above are those of
             the first.
+        store: The records of all runs: their `place`, empty where none were used, the `known`
+            trials of these kernels, the trials of `relatives`, and the `trouble` with them if any.
         folder: Folder of the output; not part of the file.
     """
 
@@ -138,6 +140,7 @@ class Result:
     absent: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[PartResult] = ()
     variants: Sequence[VariantResult] = ()
+    store: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `summary.json`."""

@@ -48,6 +48,7 @@ def closing_lines(result: Result, recorded: int = 0) -> list[str]:
         _trials_line(result.trials, recorded),
         f"{clock(result.seconds['total'])} in all: {time_line(result.seconds)}",
         *variant_lines(result),
+        *store_lines(result),
         *(f"without {name}: {reason}" for name, reason in result.absent.items()),
         *part_lines(result),
         *_untuned_lines(result),
@@ -102,6 +103,20 @@ def time_line(seconds: Mapping[str, float]) -> str:
     spent = {name: seconds.get(key, 0.0) for key, name in _DOING.items()}
     ordered = sorted(spent.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {percent(secs, seconds['total'])}" for name, secs in ordered)
+
+
+def store_lines(result: Result) -> Iterator[str]:
+    """Yield lines about the records of all runs, where they were of use, or should have been."""
+    known, relatives = result.store.get("known", 0), result.store.get("relatives", 0)
+    if known or relatives:
+        taken = [
+            f"{plural(count, 'trial')} of {whose}"
+            for count, whose in ((known, "these kernels"), (relatives, "similar ones"))
+            if count
+        ]
+        yield f"known from {result.store['place']}: {', '.join(taken)}"
+    if result.store.get("trouble"):
+        yield f"the records of other runs were not used: {result.store['trouble']}"
 
 
 def variant_lines(result: Result) -> Iterator[str]:
@@ -177,6 +192,7 @@ def _page(result: Result, usage: Sequence[str]) -> Iterator[str]:
     yield from (f"**{headline(result)}**", "")
     yield f"- {verification(result)}"
     yield from (f"- without {name}: {reason}" for name, reason in result.absent.items())
+    yield from (f"- {line}" for line in store_lines(result))
     yield f"- latencies are medians of interleaved runs on {plural(result.threads, 'thread')}"
     yield from (f"- {line}" for line in variant_lines(result))
     yield ""

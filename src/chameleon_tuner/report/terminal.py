@@ -91,7 +91,7 @@ class LiveTable:
         self._board = Board(tasks, scheduler, recorded, self._clock)
         self._title = f"{model}: {plural(len(by_kernel(tasks)), 'task')}"
         if recorded:
-            self._title += f"; resuming, {plural(recorded, 'trial')} recorded"
+            self._title += f"; {plural(recorded, 'trial')} known"
         self._searching, self._doing = True, ""
         self._refresh()
 

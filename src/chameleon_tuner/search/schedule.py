@@ -11,7 +11,10 @@ from dataclasses import dataclass, field, replace
 from chameleon_tuner.core.errors import UsageError
 from chameleon_tuner.space.task import Task
 
-EFFORTS = {"quick": 64, "standard": 192, "full": 768}
+INSTANT = "instant"
+"""The preset without a search: what is known chooses two candidates of every task."""
+
+EFFORTS = {INSTANT: 2, "quick": 64, "standard": 192, "full": 768}
 """The average number of trials per task in each preset; tasks that gain more get more of them."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -311,6 +314,18 @@ class GradientScheduler:
         """
         ran = math.isfinite(self.standings[task.key].fastest_secs)
         return self._batch if ran else self._first
+
+    def recall(self, task: Task, best_secs: Sequence[float], *, exhausted: bool) -> None:
+        """Take over what was measured of a task before this search.
+
+        Args:
+            task: The task.
+            best_secs: The best latency after each trial, in seconds.
+            exhausted: Whether the space has nothing new to measure.
+        """
+        for start in range(0, len(best_secs), self._batch):
+            some = best_secs[start : start + self._batch]
+            self.observe(task, len(some), some[-1], exhausted=exhausted)
 
     def observe(self, task: Task, measured: int, best_secs: float, *, exhausted: bool) -> None:
         """Record the result of a batch.

@@ -59,6 +59,15 @@ def user_cache() -> Path | None:
     return Path(base) / "chameleon-tuner"
 
 
+def user_data() -> Path | None:
+    """Return the folder for what the user's runs have learned; None for a user without a home."""
+    try:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    except RuntimeError:
+        return None
+    return Path(base) / "chameleon"
+
+
 def strict_json(value: Any) -> Any:
     """Convert dataclasses, mappings and sequences to values of strict JSON.
 

@@ -22,7 +22,11 @@ RUNS = [
     RunInfo("sha256:5eed", "chameleon", 0, {"trials": 100, "plateau": 0.02}),
     RunInfo("sha256:5eed", "random", 2**62, {}),
 ]
-WORKLOADS = [Workload("a1", "conv2d", '{"nodes": [1]}'), Workload("b2", "dense Ω", "{}")]
+SPACE = '[[{"kind":"choice","values":[0,16]}]]'
+WORKLOADS = [
+    Workload("a1", "conv2d", '{"nodes": [1]}', SPACE, "5ace", {"flops": 1.5, "arguments": ["1 Ω"]}),
+    Workload("b2", "dense Ω", "{}"),
+]
 ENVIRONMENTS = [
     Environment('{"kind": "llvm"}', "a cpu", 2, {"tvm": "0.27.0", "llvm": "18.1"}),
     Environment('{"kind": "cuda"}', "a gpu", 1, {"tvm": "0.27.0"}),

@@ -32,7 +32,7 @@ def test_any_duration_adds_up(hours: int, minutes: int, seconds: int) -> None:
 def test_efforts_grow_and_scale_with_tasks() -> None:
     assert sorted(EFFORTS.values()) == list(EFFORTS.values())
     assert trials_of("quick", 20) == 20 * EFFORTS["quick"]
-    with pytest.raises(UsageError, match="use one of quick, standard, full"):
+    with pytest.raises(UsageError, match="use one of instant, quick, standard, full"):
         trials_of("enormous", 1)
 
 

@@ -31,8 +31,10 @@ from chameleon_tuner.ports.handler import DeriveSpace
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.system.machine import last_level_cache_bytes
 
-_MOST_CACHES = 2
-"""Weights that fill the last-level cache twice are as cold as any."""
+_COLD = ((1.0, 2.0), (1 / 4, 1 / 2), (1 / 16, 1 / 8))
+"""Steps of coldness: from so many last-level caches of weights on, so many caches are read between
+two reads of the same. Weights that fill the cache twice are as cold as any. Networks of about the
+same size are timed alike, so that they share their records."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,18 @@ class Network:
         """
         if is_gpu(self.target):
             return 0
-        return min(self.weight_bytes, _MOST_CACHES * last_level_cache_bytes())
+        return apart_bytes_of(self.weight_bytes, last_level_cache_bytes())
+
+
+def apart_bytes_of(weight_bytes: int, cache_bytes: int) -> int:
+    """Return the step of coldness, in bytes, that is nearest to a network's weights.
+
+    Args:
+        weight_bytes: Bytes of all weights of the network.
+        cache_bytes: Bytes of the last-level cache.
+    """
+    steps = (read for least, read in _COLD if weight_bytes >= least * cache_bytes)
+    return int(next(steps, 0.0) * cache_bytes)
 
 
 def open_target(text: str, threads: int) -> Target:

@@ -18,12 +18,13 @@ from chameleon_tuner.cli.options import (
     algorithm_options,
     parse_shapes,
     shape_option,
+    store_options,
     target_option,
 )
 
 # Known names and defaults are repeated here, because importing their modules is too slow for a
 # help text. A test checks that they agree.
-EFFORTS = "quick, standard or full: 64, 192 or 768 trials a task on average"
+EFFORTS = "instant, quick, standard or full: 2, 64, 192 or 768 trials a task on average"
 DEFAULT_EFFORT = "standard; full with a time budget"
 RECIPES = "chameleon, chameleon-cold, chameleon-paper, autotvm, evolutionary, random"
 EXPLORERS = "annealing, descent, elites, evolutionary, mixed, ppo, ppo-paper, random"
@@ -54,15 +55,25 @@ SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
     help="Of a worker process at most, such as 6G.",
     show_default="a share of the machine's, at least 4G or half of it",
 )
+@store_options
 @click.option("--quiet", "-q", is_flag=True, help="Show nothing but errors.")
-def tune(model: str, out: str, shapes: Sequence[str], quiet: bool, **chosen: Any) -> None:
+def tune(
+    model: str,
+    out: str,
+    shapes: Sequence[str],
+    quiet: bool,
+    store: str | None,
+    no_store: bool,
+    **chosen: Any,
+) -> None:
     """Tune MODEL, an ONNX file or a .pt2 file of torch.export.save, for this machine.
 
     The folder gets the tuned library, summary.json, report.md and the records of everything that
     was measured. Interrupt it as you like: the same command goes on where it was, and measures
     nothing twice.
     """
-    given = {**chosen, "shapes": parse_shapes(shapes) or None}
+    asked = False if no_store else store
+    given = {**chosen, "shapes": parse_shapes(shapes) or None, "store": asked}
     try:
         with NativeMessages() as messages:
             lines, verified = _tuned(model, Path(out), given, messages, quiet)

@@ -96,6 +96,10 @@ class SharedRecords:
         alike = (other.history for other in self._others(history))
         return [other for other in alike if other.space == history.space]
 
+    def others(self, history: History) -> list[History]:
+        """Return the histories of all other tasks that share records with a task."""
+        return [other.history for other in self._others(history)]
+
     def _others(self, history: History) -> list[Lessons]:
         return [other for other in self._alike(history) if other.history is not history]
 

@@ -18,12 +18,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import true
 
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.errors import RecordsError
 from chameleon_tuner.core.outcome import Outcome, Status
 from chameleon_tuner.ports.records import REPEAT
 from chameleon_tuner.records import RecordStore
+from chameleon_tuner.records.portable import PortableRecord, read_portable
 from chameleon_tuner.testing.made import (
     ENVIRONMENT,
     RUN,
@@ -49,6 +51,13 @@ outcomes = st.builds(
     run_secs=_secs,
 )
 """A strategy for any outcome, even with NUL, lone surrogates, infinite or denormal seconds."""
+
+
+def portable_of(store: RecordStore) -> list[PortableRecord]:
+    """Return all records of a store."""
+    with store.reading() as connection:
+        return [record for _, record in read_portable(connection, true())]
+
 
 _lenient = settings(
     deadline=None,
@@ -211,6 +220,49 @@ class StoreContract:
         memory = store.lookup(WORKLOAD, ENVIRONMENT)
         assert memory.recall_module("module-0") == untuned
 
+    # -- records of other stores
+
+    def test_records_of_another_store_are_added_once(self, store: RecordStore) -> None:
+        alias = replace(make_outcome(1), proposed=Configuration(2, (2, 2)))
+        with RecordStore.open("sqlite://") as other:
+            run = other.begin(RUN)
+            other.append(run, WORKLOAD, ENVIRONMENT, [make_outcome(1), make_outcome(2), alias])
+            other.add_samples(WORKLOAD, ENVIRONMENT, "module-2", "final", [1.5, 1.25])
+            records = portable_of(other)
+            assert [store.add(records) for _ in range(2)] == [2, 0]
+            for reads in (
+                lambda s: s.outcomes(WORKLOAD, ENVIRONMENT),
+                lambda s: s.samples(WORKLOAD, ENVIRONMENT, "final"),
+                lambda s: s.samples(WORKLOAD, ENVIRONMENT, REPEAT),
+                lambda s: s.lookup(WORKLOAD, ENVIRONMENT).recall(alias.proposed),
+                lambda s: [(run.info, run.created_at) for run in s.runs()],
+                lambda s: [s.count(run.id) for run in s.runs()],
+            ):
+                assert reads(store) == reads(other)
+
+    def test_of_two_stores_the_first_measurement_stands(self, store: RecordStore) -> None:
+        store.append(store.begin(RUN), WORKLOAD, ENVIRONMENT, [make_outcome(1)])
+        with RecordStore.open("sqlite://") as other:
+            slower = make_outcome(1, samples=(7.0,))
+            other.append(other.begin(RUN), WORKLOAD, ENVIRONMENT, [make_outcome(2), slower])
+            other.add_samples(WORKLOAD, ENVIRONMENT, "module-1", "final", [7.5])
+            assert store.add(portable_of(other)) == 1
+        assert store.outcomes(WORKLOAD, ENVIRONMENT) == [make_outcome(1), make_outcome(2)]
+        assert store.samples(WORKLOAD, ENVIRONMENT, "final") == {"module-1": (7.5,)}
+
+    def test_records_may_be_added_for_a_run(self, store: RecordStore) -> None:
+        own = replace(RUN, seed=8)
+        with RecordStore.open("sqlite://") as other:
+            other.append(other.begin(RUN), WORKLOAD, ENVIRONMENT, [make_outcome(1)])
+            store.add(portable_of(other), own)
+        assert [run.info for run in store.runs()] == [own]
+        run_id = store.run_id(own)
+        assert run_id is not None
+        assert store.run_id(RUN) is None
+        [past] = store.past(run_id)
+        assert (past.workload, past.environment) == (WORKLOAD, ENVIRONMENT)
+        assert past.outcomes == [make_outcome(1)]
+
     # -- runs
 
     def test_the_same_run_goes_on(self, store: RecordStore) -> None:
@@ -258,6 +310,25 @@ class StoreContract:
 
 class DurableStoreContract(StoreContract):
     """The contract of stores whose database outlives the store."""
+
+    def test_the_same_measurement_may_be_added_by_many_at_the_same_moment(
+        self, place: str | Path
+    ) -> None:
+        with RecordStore.open("sqlite://") as source:
+            batch = [make_outcome(number) for number in range(40)]
+            source.append(source.begin(RUN), WORKLOAD, ENVIRONMENT, batch)
+            records = portable_of(source)
+        RecordStore.open(place).close()
+
+        def add(number: int) -> int:
+            with RecordStore.open(place) as store:
+                return sum(store.add(records[start : start + 4]) for start in range(0, 40, 4))
+
+        with ThreadPoolExecutor(4) as threads:
+            added = list(threads.map(add, range(4)))
+        assert sum(added) == 40
+        with RecordStore.open(place) as store:
+            assert store.outcomes(WORKLOAD, ENVIRONMENT) == batch
 
     def test_everything_is_there_after_reopening(self, place: str | Path) -> None:
         alias = replace(make_outcome(1), proposed=Configuration(2, (2, 2)))
