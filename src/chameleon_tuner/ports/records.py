@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 from chameleon_tuner.core.configuration import Configuration
@@ -103,7 +104,7 @@ class Environment:
     threads: int
     versions: Mapping[str, str]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of all fields, which is the identity."""
         return fingerprint([self.target, self.device, self.threads, dict(self.versions)])
@@ -128,7 +129,7 @@ class RunInfo:
     seed: int
     settings: Mapping[str, Any]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of all fields, which is the identity."""
         return fingerprint([self.model, self.recipe, self.seed, dict(self.settings)])

@@ -10,7 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from chameleon_tuner.core.outcome import Outcome
-from chameleon_tuner.ports.records import Environment, Record, StoredRun, Workload
+from chameleon_tuner.ports.records import (
+    FINAL,
+    Environment,
+    PastSearch,
+    Record,
+    StoredRun,
+    Workload,
+)
 from chameleon_tuner.records import rows
 from chameleon_tuner.records.appending import record_row, sample_rows
 from chameleon_tuner.records.schema import ALIAS, ENVIRONMENT, RECORD, SAMPLE, WORKLOAD
@@ -80,6 +87,22 @@ def read_portable(
                     samples.get(record_id, {}),
                 ),
             )
+
+
+def past_searches(records: Iterable[PortableRecord]) -> list[PastSearch]:
+    """Return records by workload and environment, in the order of their first ones."""
+    found: dict[tuple[str, str], list[PortableRecord]] = defaultdict(list)
+    for one in records:
+        found[one.workload.hash, one.environment.fingerprint].append(one)
+    return [
+        PastSearch(
+            mine[0].workload,
+            mine[0].environment,
+            [one.record.outcome for one in mine],
+            {one.record.outcome.identity: one.samples.get(FINAL, ()) for one in mine},
+        )
+        for mine in found.values()
+    ]
 
 
 class _Known(dict[int, Any]):

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, and_, select
 
 from chameleon_tuner.ports.records import Environment, PastSearch, RunInfo, Workload
 from chameleon_tuner.records import rows
-from chameleon_tuner.records.portable import PortableRecord, read_portable
+from chameleon_tuner.records.portable import PortableRecord, past_searches, read_portable
 from chameleon_tuner.records.schema import ENVIRONMENT, RECORD, WORKLOAD
 from chameleon_tuner.records.store import RecordStore
 
@@ -29,10 +29,10 @@ RELATIVES = 4
 """Relatives of a kernel whose records are copied, those of the nearest number of operations. A fit
 takes 512 records of all relatives together (`search.cost.shared.MOST_RECORDS`)."""
 
-MOST_RELATIVES = 48
+MOST_RELATIVES = 24
 """Relatives of a whole network; more of them take seconds to copy."""
 
-RECORDS_EACH = 256
+RECORDS_EACH = 128
 """Records that are copied of one relative: the first of its search, which are the most diverse."""
 
 
@@ -73,9 +73,10 @@ def begin_with(
         begun = run_id is not None and any(own.count(run_id).values())
         if store is None or begun:
             return []
-        own.add(_chosen(store, workloads, environment), info)
-        known = own.run_id(info)
-    return [] if known is None else own.past(known)
+        chosen = _chosen(store, workloads, environment)
+        own.add(chosen, info)
+        return past_searches(chosen)
+    return own.past(known)
 
 
 def _chosen(

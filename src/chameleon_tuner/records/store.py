@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -14,7 +13,6 @@ from sqlalchemy import Connection, select
 
 from chameleon_tuner.core.outcome import Outcome, Status
 from chameleon_tuner.ports.records import (
-    FINAL,
     REPEAT,
     SEARCH,
     Environment,
@@ -246,18 +244,7 @@ class RecordStore:
 
     def past(self, run_id: int) -> list[PastSearch]:
         """Return what is stored for a run, by workload and environment."""
-        found: dict[tuple[str, str], list[PortableRecord]] = defaultdict(list)
-        for _, one in self.portable(run_id):
-            found[one.workload.hash, one.environment.fingerprint].append(one)
-        return [
-            PastSearch(
-                mine[0].workload,
-                mine[0].environment,
-                [one.record.outcome for one in mine],
-                {one.record.outcome.identity: one.samples.get(FINAL, ()) for one in mine},
-            )
-            for mine in found.values()
-        ]
+        return portable.past_searches(record for _, record in self.portable(run_id))
 
     def runs(self) -> list[StoredRun]:
         """Return all runs, oldest first."""
