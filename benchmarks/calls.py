@@ -65,7 +65,7 @@ def main() -> None:
         path = Path(folder) / "small.onnx"
         onnx.save(model(), path)
         vars(deploy)["_faster"] = lambda comparison: True  # also where onnxruntime is as fast
-        chameleon_tuner.tune(path, Path(folder) / "tuned", trials=4)
+        chameleon_tuner.tune(path, Path(folder) / "tuned", trials=4, store=False)
         secs, mib = loading(Path(folder) / "tuned")
         print(f"import and load: {secs:.2f} s, {mib:.0f} MiB")
         session = chameleon_tuner.Session(Path(folder) / "tuned")

@@ -55,7 +55,7 @@ def tuned(layer: ConvLayer, out: Path, seconds: int) -> Path:
     folder = out / f"{layer.name}.tune-{seconds}s"
     if not (folder / "summary.json").exists():
         chameleon = str(Path(sys.executable).with_name("chameleon"))
-        options = ["--out", str(folder), "--time-budget", f"{seconds}s", "--quiet"]
+        options = ["--out", str(folder), "--time-budget", f"{seconds}s", "--quiet", "--no-store"]
         _run([chameleon, "tune", _model(layer, out), *options])
     return folder
 

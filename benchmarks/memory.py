@@ -45,7 +45,7 @@ def main() -> None:
         model = Path(folder) / f"{asked.network}.onnx"
         zoo.save(asked.network, model)
         thread.start()
-        result = tune(str(model), Path(folder) / "tuned", trials=asked.trials)
+        result = tune(str(model), Path(folder) / "tuned", trials=asked.trials, store=False)
         stop.set()
         thread.join()
     print(

@@ -96,7 +96,15 @@ def _tune(folder: Path) -> None:
     code = 1
     try:
         code = chameleon(
-            ["tune", str(folder / "model.onnx"), "--out", str(folder / "out"), "--trials", "1"]
+            [
+                "tune",
+                str(folder / "model.onnx"),
+                "--out",
+                str(folder / "out"),
+                "--trials",
+                "1",
+                "--no-store",
+            ]
         )
         sys.stdout.flush()
     except BaseException:

@@ -13,22 +13,21 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from chameleon_tuner.ports.records import RunInfo, Workload, canonical_json
 from chameleon_tuner.records import RecordStore, rows
 from chameleon_tuner.records.portable import PortableRecord, read_portable
-from chameleon_tuner.records.schema import RECORD, SAMPLE
+from chameleon_tuner.records.schema import RECORD, WORKLOAD
 from chameleon_tuner.records.sharing import begin_with
 from chameleon_tuner.space.plain import to_plain
 from chameleon_tuner.testing.landscapes import conv2d_space
 from chameleon_tuner.testing.made import ENVIRONMENT, RUN, make_outcome
 
-EACH, SAMPLES, ROUNDS, FAMILIES = 250, 3, 9, 50
+EACH, SAMPLES, ROUNDS, FAMILIES, STEP = 250, 3, 9, 50, 500_000
 SPACE = canonical_json(to_plain(conv2d_space()))
 
 
@@ -39,49 +38,46 @@ def kernel(number: int) -> Workload:
 
 
 def fill(store: RecordStore, count: int) -> None:
-    """Add records in transactions of 100 kernels each."""
+    """Add records and their samples by statements that the database itself computes."""
     begun = time.perf_counter()
     run_id = store.begin(RUN)
-    record_id = 0
-    for first in range(0, count // EACH, 100):
+    with store.writing() as connection:
+        environment_id = rows.put_environment(connection, ENVIRONMENT)
+        kernels = [_kernel_row(kernel(number)) for number in range(count // EACH)]
+        connection.execute(insert(WORKLOAD), kernels)
+        first = rows.put_workload(connection, kernel(0))
+    about = {"run": run_id, "environment": environment_id, "first": first, "each": EACH}
+    for start in range(0, count, STEP):
+        span = {"start": start + 1, "end": min(start + STEP, count)}
         with store.writing() as connection:
-            environment_id = rows.put_environment(connection, ENVIRONMENT)
-            records: list[dict[str, Any]] = []
-            samples: list[dict[str, Any]] = []
-            for number in range(first, min(first + 100, count // EACH)):
-                workload_id = rows.put_workload(connection, kernel(number))
-                for _ in range(EACH):
-                    record_id += 1
-                    records.append(_record(record_id, run_id, workload_id, environment_id))
-                    samples += _samples(record_id)
-            connection.execute(insert(RECORD), records)
-            connection.execute(insert(SAMPLE), samples)
-        if first % 4000 == 0:
-            print(f"  {record_id:,} records, {time.perf_counter() - begun:.0f} s", flush=True)
+            connection.execute(text(RECORDS), {**about, **span})
+            for position in range(SAMPLES):
+                connection.execute(text(TIMED), {"position": position, **span})
+        print(f"  {span['end']:,} records, {time.perf_counter() - begun:.0f} s", flush=True)
 
 
-def _record(number: int, run_id: int, workload_id: int, environment_id: int) -> dict[str, Any]:
-    configuration = {"sketch": 0, "indices": [number % 97, number % 89, number % 83, 1, 2, 3, 4]}
-    return {
-        "run_id": run_id,
-        "workload_id": workload_id,
-        "environment_id": environment_id,
-        "purpose": "search",
-        "configuration": configuration,
-        "proposed": configuration,
-        "structural_hash": f"0x{number * 11400714819323198485 % 2**64:016x}",
-        "status": "ok",
-        "message": "",
-        "build_secs": 0.2,
-        "run_secs": 0.01,
-        "created_at": datetime.now(timezone.utc),
-    }
+def _kernel_row(one: Workload) -> dict[str, Any]:
+    fields = ("hash", "name", "module", "space", "family")
+    return {**{name: getattr(one, name) for name in fields}, "facts": dict(one.facts)}
 
 
-def _samples(number: int) -> Iterator[dict[str, Any]]:
-    for position in range(SAMPLES):
-        secs = 1e-3 + number % 1000 * 1e-6 + position * 1e-7
-        yield {"record_id": number, "purpose": "search", "position": position, "seconds": secs}
+NUMBERS = """
+WITH RECURSIVE number(i) AS (
+  SELECT CAST(:start AS BIGINT) UNION ALL SELECT i + 1 FROM number WHERE i < :end
+) """
+
+RECORDS = f"""
+INSERT INTO record (id, run_id, workload_id, environment_id, purpose, configuration, proposed,
+  structural_hash, status, message, build_secs, run_secs, created_at) {NUMBERS}
+SELECT i, :run, :first + (i - 1) / :each, :environment, 'search',
+  '{{"indices":[' || CAST(i % 97 AS TEXT) || ',3,1,2,3,4,5],"sketch"\\:0}}',
+  '{{"indices":[' || CAST(i % 97 AS TEXT) || ',3,1,2,3,4,5],"sketch"\\:0}}',
+  'module-' || CAST(i * 2654435761 % 4294967296 AS TEXT), 'ok', '""', 0.2, 0.01,
+  CURRENT_TIMESTAMP FROM number"""  # noqa: S608 - constants
+
+TIMED = f"""
+INSERT INTO sample (record_id, purpose, position, seconds) {NUMBERS}
+SELECT i, 'search', :position, 0.001 + i % 1000 * 0.000001 FROM number"""  # noqa: S608 - constants
 
 
 def check(right: bool) -> None:

@@ -66,7 +66,17 @@ def measured(place: Path, entry: Entry, budget: str, tuned: Path) -> dict[str, A
     options += _inputs("tune", place)
     begin = datetime.now(timezone.utc)
     model = str(place / MODEL)
-    command = [*CHAMELEON, "tune", model, "--out", str(tuned), "--time-budget", budget, "--quiet"]
+    command = [
+        *CHAMELEON,
+        "tune",
+        model,
+        "--out",
+        str(tuned),
+        "--time-budget",
+        budget,
+        "--quiet",
+        "--no-store",
+    ]
     ended = watched([*command, *options])
     summary = _json(tuned / "summary.json") if ended.code == 0 else {}
     return {
