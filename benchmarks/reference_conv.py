@@ -33,7 +33,8 @@ from pathlib import Path
 clock = Stopwatch(from_process_start=True)
 sys.path.insert(0, sys.argv[3])
 from reference_conv import convolution
-result = run(convolution(), Path(sys.argv[1]), Options(store=False, **json.loads(sys.argv[2])), Silent(), clock)
+options = Options(store=False, **json.loads(sys.argv[2]))
+result = run(convolution(), Path(sys.argv[1]), options, Silent(), clock)
 print(json.dumps(result.to_json()))
 """
 
