@@ -128,6 +128,7 @@ def _task_result(
         refused=verdict.refused,
         kernels=kernels,
         algorithm=winner.task.algorithm if winner else task.algorithm,
+        workloads=[other.key for other in tasks],
     )
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from chameleon_tuner.ports.handler import TUNED
 from chameleon_tuner.report.numbers import (
     MISSING,
     clock,
@@ -60,10 +61,10 @@ def headline(result: Result) -> str:
     """Return the latencies in one line."""
     latency, today = result.latency_ms, result.baseline
     deployed = significant(result.best_ms)
-    if result.deployed != "tuned":
-        tuned = f", {significant(latency['tuned'])} ms tuned" if "tuned" in latency else ""
+    if result.deployed != TUNED:
+        tuned = f", {significant(latency[TUNED])} ms tuned" if TUNED in latency else ""
         return f"{deployed} ms by {result.deployed}, which is deployed{tuned}"
-    if today == "tuned":
+    if today == TUNED:
         return f"{deployed} ms tuned"
     return (
         f"{deployed} ms tuned, {significant(latency[today])} ms {today}: "
@@ -74,7 +75,7 @@ def headline(result: Result) -> str:
 def verification(result: Result) -> str:
     """Return a line that says whether the outputs agree, and with the outputs of which models."""
     others = " and ".join(_WHOSE.get(name, f"{name}'s") for name in result.errors)
-    if result.deployed != "tuned":
+    if result.deployed != TUNED:
         return f"the tuned model is not deployed: {result.reason}"
     if not others:
         return "not verified: there was nothing to compare its outputs with"
@@ -125,7 +126,7 @@ def part_lines(result: Result) -> Iterator[str]:
 
 
 def _untuned_lines(result: Result) -> Iterator[str]:
-    if result.deployed != "tuned":
+    if result.deployed != TUNED:
         return
     by_reason: dict[str, list[str]] = {}
     for task in by_time(result):
@@ -202,6 +203,8 @@ def _tasks(result: Result) -> Iterator[str]:
     yield from ("## Kernels", "")
     yield "Times are of one call; the share is of the time of all kernels' calls, tuned. GFLOP/s"
     yield from ("counts the operations of the direct algorithm, whichever is used.", "")
+    if result.deployed != TUNED and result.tasks:
+        yield from (f"They are the tuned model's, and {result.deployed} is deployed.", "")
     yield from markdown_table(_COLUMNS, [_task_cells(task, total_us) for task in by_time(result)])
     yield ""
 
@@ -223,7 +226,7 @@ def _task_cells(task: TaskResult, total_us: float) -> list[str]:
 
 def _untuned(result: Result) -> Iterator[str]:
     kept = [task for task in by_time(result) if task.configuration is None]
-    if kept and result.deployed == "tuned":
+    if kept:
         yield from ("These kernels stay untuned:", "")
         yield from (f"- `{task.name}`: {why_untuned(task)}" for task in kept)
         yield ""
