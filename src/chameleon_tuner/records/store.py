@@ -12,6 +12,7 @@ from chameleon_tuner.ports.records import (
     REPEAT,
     SEARCH,
     Environment,
+    Measurement,
     Memory,
     RunInfo,
     StoredRun,
@@ -210,6 +211,18 @@ class RecordStore:
         """Return how many measurements a run stored by status; recalled ones do not count."""
         with self._database.reading() as connection:
             return rows.count(connection, run_id)
+
+    def measurements(self, purpose: str = SEARCH) -> list[Measurement]:
+        """Return all measurements of a purpose, of every run, in the order of measurement.
+
+        Args:
+            purpose: What they were measured for.
+
+        Returns:
+            One measurement for each module of a workload in an environment.
+        """
+        with self._database.reading() as connection:
+            return rows.measurements(connection, purpose)
 
     def outcomes(
         self, workload: Workload, environment: Environment, purpose: str = SEARCH

@@ -7,6 +7,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from chameleon_tuner.ports.handler import TUNED
@@ -21,9 +22,9 @@ from chameleon_tuner.report.numbers import (
 )
 from chameleon_tuner.report.result import Result, TaskResult
 from chameleon_tuner.report.sections import markdown_table
-from chameleon_tuner.system.files import REPORT
+from chameleon_tuner.system.files import PAGE, REPORT
 
-_DOING = {
+DOING = {
     "build": "building",
     "run": "running",
     "explore": "exploring",
@@ -31,6 +32,8 @@ _DOING = {
     "fit": "fitting",
     "other": "all else",
 }
+"""What a run does, by the name that an activity has on its clock."""
+
 _WHOSE = {"untuned": "the untuned model's"}
 _MOST_NAMES = 3
 """The most kernels that the summary names for one reason; `report.md` names all of them."""
@@ -52,9 +55,14 @@ def closing_lines(result: Result, recorded: int = 0) -> list[str]:
         *(f"without {name}: {reason}" for name, reason in result.absent.items()),
         *part_lines(result),
         *_untuned_lines(result),
-        f"everything is in {result.folder}/, read {result.folder / REPORT}",
+        f"everything is in {result.folder}/, {_reading(result.folder)}",
         f"next: chameleon run {shlex.quote(str(result.folder))} --bench",
     ]
+
+
+def _reading(folder: Path) -> str:
+    page = folder / PAGE
+    return f"open {page} or read {REPORT}" if page.is_file() else f"read {folder / REPORT}"
 
 
 def headline(result: Result) -> str:
@@ -100,7 +108,7 @@ def statuses(trials: Mapping[str, Any]) -> str:
 
 def time_line(seconds: Mapping[str, float]) -> str:
     """Return each activity's share of the time, largest first: `building 61%, running 22%, ...`."""
-    spent = {name: seconds.get(key, 0.0) for key, name in _DOING.items()}
+    spent = {name: seconds.get(key, 0.0) for key, name in DOING.items()}
     ordered = sorted(spent.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {percent(secs, seconds['total'])}" for name, secs in ordered)
 
@@ -142,8 +150,13 @@ def _untuned_lines(result: Result) -> Iterator[str]:
 
 
 def by_time(result: Result) -> list[TaskResult]:
-    """Return the tasks by their share of the tuned network's time, largest first."""
-    return sorted(result.tasks, key=lambda task: -task.weight * task.best_us)
+    """Return the tasks by their share of the tuned network's time, largest first.
+
+    Those that were not timed come last.
+    """
+    timed = [task for task in result.tasks if math.isfinite(task.best_us)]
+    others = [task for task in result.tasks if not math.isfinite(task.best_us)]
+    return sorted(timed, key=lambda task: -task.weight * task.best_us) + others
 
 
 def why_untuned(task: TaskResult) -> str:

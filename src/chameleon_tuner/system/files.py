@@ -26,6 +26,9 @@ SUMMARY = "summary.json"
 REPORT = "report.md"
 """The run for people."""
 
+PAGE = "report.html"
+"""The run for people, with charts."""
+
 RECORDS = "records.db"
 """Every measurement of the run."""
 

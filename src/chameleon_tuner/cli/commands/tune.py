@@ -58,8 +58,8 @@ SAMPLERS = "adaptive, diverse, greedy, spread, take-all"
 def tune(model: str, out: str, shapes: Sequence[str], quiet: bool, **chosen: Any) -> None:
     """Tune MODEL, an ONNX file or a .pt2 file of torch.export.save, for this machine.
 
-    The folder gets the tuned library, summary.json, report.md and the records of everything that
-    was measured. Interrupt it as you like: the same command goes on where it was, and measures
+    The folder gets the tuned library, summary.json, report.html, report.md and the records of all
+    that was measured. Interrupt it as you like: the same command goes on where it was, and measures
     nothing twice.
     """
     given = {**chosen, "shapes": parse_shapes(shapes) or None}
