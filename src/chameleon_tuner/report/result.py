@@ -36,7 +36,7 @@ class TaskResult:
         algorithm: Algorithm of the kernel that the tuned model has. An algorithm other than the
             direct one does fewer operations than `flops`.
         workloads: Hashes of the workloads in the records that compute it: its own, and those of
-            other algorithms.
+            other algorithms. That of the winner is the first.
     """
 
     name: str
