@@ -299,12 +299,13 @@ def test_a_run_succeeds_without_its_page(
     assert not (result.folder / "report.html").exists()  # it was of an older run
 
 
-def test_a_full_disk_is_no_failure_of_a_run(
+def test_a_page_that_cannot_be_written_is_no_failure_of_a_run(
     result: Result, caplog: pytest.LogCaptureFixture
 ) -> None:
     (result.folder / "report.html").mkdir()
     try_to_write_page(result)
     assert "no report.html: " in caplog.text
+    assert [path.name for path in result.folder.iterdir()] == ["report.html"]  # and no part of one
 
 
 # -- the command

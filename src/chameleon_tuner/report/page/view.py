@@ -39,10 +39,13 @@ class Row:
 def tiles(result: Result) -> Iterator[tuple[str, str]]:
     """Yield the numbers that matter most, each with what it is."""
     latency = result.latency_ms
-    yield f"{significant(result.best_ms)} ms", f"a call by {_who(result.deployed)}, deployed"
+    yield (
+        f"{significant(result.best_ms)} ms",
+        f"a call with {_who(result.deployed)}, which is deployed",
+    )
     if result.deployed != TUNED and TUNED in latency:
         speed = ratio(latency[result.deployed], latency[TUNED])
-        yield speed, f"as fast is the tuned model as {_who(result.deployed)}"
+        yield speed, f"of the speed of {_who(result.deployed)}: the tuned model"
     elif result.deployed == TUNED and result.baseline != TUNED:
         yield ratio(latency[result.baseline], result.best_ms), f"as fast as {_who(result.baseline)}"
     tuned = sum(task.configuration is not None for task in result.tasks)
