@@ -42,7 +42,10 @@ NOT_RUN = {
         "needs a model of yours with an open dimension",
         "needs a model and arrays of yours",
     ],
-    "tune.md": ["tunes with TVM's own builder, whose workers take a minute to start"],
+    "tune.md": [
+        "tunes with TVM's own builder, whose workers take a minute to start",
+        "needs a Relax module of yours, and its folder",
+    ],
     "pytorch.md": [
         "tunes for a minute; tests/torch/test_backend.py compiles modules",
         "tunes for a minute; tests/torch/test_ahead.py compiles a module",

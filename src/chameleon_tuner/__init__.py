@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chameleon_tuner.app.database import ChameleonDatabase
     from chameleon_tuner.app.options import Options
     from chameleon_tuner.app.tune import tune
     from chameleon_tuner.backends.tvm.deploy.session import Session
@@ -20,9 +21,19 @@ if TYPE_CHECKING:
     from chameleon_tuner.report.result import Result
     from chameleon_tuner.search.recipes import Recipe
 
-__all__ = ["ChameleonError", "ChameleonStrategy", "Options", "Recipe", "Result", "Session", "tune"]
+__all__ = [
+    "ChameleonDatabase",
+    "ChameleonError",
+    "ChameleonStrategy",
+    "Options",
+    "Recipe",
+    "Result",
+    "Session",
+    "tune",
+]
 
 _HOMES = {
+    "ChameleonDatabase": "app.database",
     "ChameleonError": "core.errors",
     "ChameleonStrategy": "backends.tvm.strategy",
     "Options": "app.options",

@@ -109,13 +109,6 @@ def test_one_that_nobody_checked_never_wins() -> None:
     assert verdict.winner == A
 
 
-def test_a_winner_can_be_dropped() -> None:
-    verdict = decide([A], [UNTUNED, Timed((1.0,), 0.0)]).dropped("no")
-    assert verdict.winner is None
-    assert verdict.best_secs == 2.0
-    assert verdict.refused == ("no",)
-
-
 def test_what_was_refused_before_is_told_with_what_came_of_the_reserve() -> None:
     before = decide([A], [UNTUNED, Timed((0.1,), 0.5)])
     verdict = decide([B], [UNTUNED, Timed((1.0,), 0.0)]).after(before)

@@ -82,6 +82,7 @@ def test_the_command(tuned_folder: Path, tmp_path: Path) -> None:
     written = json.loads((copy / "profile.json").read_text())
     assert {"kernels", "limits", "latency_us", "kernels_us"} <= set(written)
     assert (copy / "report.md").read_text().count(HEADING) == 1
+    assert ">Roofline</h2>" in (copy / "report.html").read_text()
     assert (copy / "profile.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -26,7 +26,7 @@ HEAVY = {"numpy", "tvm", "torch", "sklearn", "xgboost", "sqlalchemy", "onnx", "r
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "tune", "tasks", "run", "profile", "versus", "compare", "zoo", "records"),
+        *("", "tune", "tasks", "run", "profile", "versus", "report", "compare", "zoo", "records"),
         *("records list", "records show", "records export", "records import", "records prune"),
     ],
 )
@@ -40,7 +40,7 @@ def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"
         "from chameleon_tuner.cli import main\n"
-        "commands = ('tune', 'profile', 'compare', 'versus')\n"
+        "commands = ('tune', 'profile', 'compare', 'versus', 'report')\n"
         "for words in (['--help'], *([c, '--help'] for c in commands), ['--version']):\n"
         "    assert main(words) == 0\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"

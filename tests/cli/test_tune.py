@@ -22,6 +22,7 @@ FILES = {
     "model.so",
     "records.db",
     "records.db.lock",
+    "report.html",
     "report.md",
     "summary.json",
 }

@@ -104,6 +104,16 @@ def test_the_schema_has_not_changed_without_a_version(tmp_path: Path) -> None:
     assert columns(tmp_path / "records.db") == columns(ASSETS / f"v{migrations.VERSION}.db")
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_old_file_is_read_without_changing_it(tmp_path: Path, version: int) -> None:
+    place = Path(shutil.copy(ASSETS / f"v{version}.db", tmp_path / "records.db"))
+    before = place.read_bytes()
+    with RecordStore.open(place, upgrade=False) as store:
+        assert json.loads(json.dumps(dump(store))) == expected_of(version)
+    assert place.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["records.db"]
+
+
 def test_a_migration_runs_once(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as later:
         now_with(later, add_column)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,3 +65,48 @@ def made_run() -> Callable[[int], MadeRun]:
         return MadeRun(tasks, GradientScheduler(tasks, Budget(64), 16), FakeClock())
 
     return make
+
+
+VOID = {"meta", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, text, and what tags refer to; every tag must be closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.handle_startendtag(tag, attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.references += [v or "" for k, v in attrs if k in {"src", "href", "xlink:href"}]
+        self.ids += [v or "" for k, v in attrs if k == "id"]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def checked(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+@pytest.fixture
+def read() -> Callable[[str], Reader]:
+    """Read a page of HTML, all of whose tags are closed."""
+    return checked

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chameleon_tuner.core.errors import OutputError
 from chameleon_tuner.report.result import PartResult, Result, TaskResult, VariantResult
 from chameleon_tuner.report.run import closing_lines, write_report
 
@@ -189,3 +191,58 @@ def test_the_report_says_how_to_use_it_where_the_backend_does(result: Result) ->
     assert "\n## Use\n\nCall `it`.\n\n## Made with\n" in (result.folder / "report.md").read_text()
     write_report(result)
     assert "## Use" not in (result.folder / "report.md").read_text()
+
+
+def test_a_result_is_read_as_it_was_written(result: Result) -> None:
+    part = PartResult("a", ["LSTM"], 0.124, ["TVM has no such operator"])
+    variant = VariantResult("x=1", {"tuned": 1.0}, "tuned", "", True, {"untuned": 0.0}, [part])
+    whole = replace(
+        result,
+        parts=[part],
+        variants=[variant],
+        absent={"onnxruntime": "it has no kernels"},
+        tasks=[task("conv", workloads=["k", "w"]), untuned("pool", refused=["slow"])],
+    )
+    whole.write()
+    read = Result.read(result.folder)
+    assert read.to_json() == whole.to_json()
+    assert (read.parts, read.variants) == ([part], [variant])
+    assert [one.workloads for one in read.tasks] == [["k", "w"], []]
+
+
+def test_what_is_not_finite_is_read_back(result: Result) -> None:
+    hopeless = untuned("slow", best_us=math.inf, untuned_us=math.inf)
+    replace(result, tasks=[hopeless], errors={"untuned": math.nan}).write()
+    read = Result.read(result.folder)
+    assert read.tasks[0].best_us == math.inf
+    assert math.isnan(read.errors["untuned"])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"deployed": "onnxruntime"},  # it was not timed
+        {"seconds": {}},
+        {"tasks": [1]},
+        {"tasks": [{"name": "x"}]},
+        {"latency_ms": {"tuned": "fast"}},
+        {"trials": None},
+    ],
+)
+def test_a_damaged_summary_is_an_error(changed: dict[str, Any], result: Result) -> None:
+    damaged = json.dumps({**result.to_json(), **changed})
+    for content in (damaged, damaged[:-9], "", "[]", "null"):
+        (result.folder / "summary.json").write_text(content)
+        with pytest.raises(OutputError, match=r"holds no summary\.json of a run; make one with"):
+            Result.read(result.folder)
+
+
+def test_kernels_that_were_tuned_are_shown_where_another_is_deployed(result: Result) -> None:
+    latency = {"tuned": 1.25, "onnxruntime": 0.5}
+    write_report(replace(result, latency_ms=latency, deployed="onnxruntime", reason="it is slow"))
+    report = (result.folder / "report.md").read_text()
+    assert "They are the tuned model's, and onnxruntime is deployed." in report
+    assert "|        100 |     10.0 |    10.0x |" in report
+    assert "- `pool`: the budget had no trials for it" in report
+    write_report(result)
+    assert "They are the tuned model's" not in (result.folder / "report.md").read_text()

@@ -32,6 +32,14 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [other.name for other in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.mkdir()
+    with pytest.raises(OSError, match="file"):
+        write_whole(path, "text")
+    assert [other.name for other in tmp_path.iterdir()] == ["file"]
+
+
 def test_places_are_checked(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b")
     assert not any((tmp_path / "a" / "b").iterdir())

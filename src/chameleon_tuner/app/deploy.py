@@ -47,7 +47,7 @@ class Deployment:
     """What is in the folder, and how fast it is.
 
     Attributes:
-        verdicts: Verdicts by key of the kernel.
+        verdicts: Verdicts by key of the kernel; they are the tuned model's, deployed or not.
         decisions: What runs every variant of the model's shapes.
         mended: The project without what computes something else, which has to be deployed instead.
     """
@@ -110,9 +110,6 @@ class Deployer:
             if decision.reason:
                 self.project.keep(decision.deployed, self.folder, number)
         self.project.drop_rivals(self.folder)
-        if all(decision.reason for decision in decisions):
-            reason = decisions[0].reason
-            verdicts = {key: verdict.dropped(reason) for key, verdict in verdicts.items()}
         return Deployment(verdicts, decisions)
 
     def _mended(self, variant: int) -> Project | None:

@@ -32,9 +32,9 @@ class Verdict:
     """The result of a kernel's final comparison.
 
     Attributes:
-        winner: The candidate that is deployed; None keeps the untuned kernel, which has a default
-            schedule.
-        best_secs: Seconds of the kernel that is deployed, in the final comparison.
+        winner: The candidate that the tuned model has; None keeps the untuned kernel, which has a
+            default schedule.
+        best_secs: Seconds of the kernel that the tuned model has, in the final comparison.
         untuned_secs: Seconds of the untuned kernel, in the same comparison.
         refused: Why finalists did not win, one line each.
         judged: Whether there was time for the comparison; without it the seconds are those of the
@@ -46,11 +46,6 @@ class Verdict:
     untuned_secs: float
     refused: tuple[str, ...] = ()
     judged: bool = True
-
-    def dropped(self, reason: str) -> Verdict:
-        """Return the verdict for the case that no winner is deployed after all."""
-        refused, secs = (*self.refused, reason), self.untuned_secs
-        return replace(self, winner=None, best_secs=secs, refused=refused)
 
     def after(self, before: Verdict) -> Verdict:
         """Return the better of two verdicts on a kernel, with what either of them refused."""

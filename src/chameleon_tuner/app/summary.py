@@ -116,6 +116,7 @@ def _task_result(
     kernels: Sequence[str],
 ) -> TaskResult:
     task, winner = tasks[0], verdict.winner
+    mine = winner.task if winner else task
     return TaskResult(
         name=task.name,
         weight=task.weight,
@@ -127,7 +128,8 @@ def _task_result(
         decisions=readable(winner.task.space, winner.configuration) if winner else None,
         refused=verdict.refused,
         kernels=kernels,
-        algorithm=winner.task.algorithm if winner else task.algorithm,
+        algorithm=mine.algorithm,
+        workloads=sorted((other.key for other in tasks), key=lambda key: key != mine.key),
     )
 
 

@@ -36,6 +36,7 @@ from chameleon_tuner.ports.handler import TuningHandler
 from chameleon_tuner.ports.measurer import TimingPolicy
 from chameleon_tuner.ports.records import RunInfo, Workload
 from chameleon_tuner.records import RecordStore
+from chameleon_tuner.report.page import try_to_write_page
 from chameleon_tuner.report.result import Result
 from chameleon_tuner.report.run import write_report
 from chameleon_tuner.search.cost import prior
@@ -416,6 +417,7 @@ def run(
     result = replace(result, store=sharing.told(records.known))
     result.write()
     write_report(result, project.usage(out))
+    try_to_write_page(result)
     judged = all(verdict.judged for verdict in deployment.verdicts.values())
     if options.time_budget is not None and clock.from_process_start and judged:
         after_secs, kernels = clock.total() - searched.ended_secs, len(by_kernel(project.tasks))

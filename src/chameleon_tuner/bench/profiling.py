@@ -8,7 +8,7 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,10 +112,41 @@ class Profile:
     limits: MachineLimits
     rounds: int
 
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Profile:
+        """Return the profile that `profile.json` has.
+
+        Raises:
+            KeyError: Something is missing.
+            TypeError: Something is of another kind.
+            ValueError: Something is no number.
+        """
+        limits = data["limits"]
+        return Profile(
+            model=str(data["model"]),
+            machine=str(data["machine"]),
+            threads=int(data["threads"]),
+            latency_us=float(data["latency_us"]),
+            kernels=[_kernel(kernel) for kernel in data["kernels"]],
+            limits=MachineLimits(float(limits["gflops"]), float(limits["gbytes"])),
+            rounds=int(data["rounds"]),
+        )
+
     @property
     def kernels_us(self) -> float:
         """The total time of all kernels within the network, in microseconds."""
         return math.fsum(kernel.network_us for kernel in self.kernels)
+
+
+def _kernel(data: Mapping[str, Any]) -> KernelProfile:
+    return KernelProfile(
+        name=str(data["name"]),
+        calls=int(data["calls"]),
+        network_us=float(data["network_us"]),
+        isolated_us=float(data["isolated_us"]),
+        flops=float(data["flops"]),
+        bytes=int(data["bytes"]),
+    )
 
 
 _COPIED_BYTES = 512 * 2**20

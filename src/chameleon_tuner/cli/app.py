@@ -13,6 +13,7 @@ from chameleon_tuner.cli.commands.compare import compare
 from chameleon_tuner.cli.commands.export import export
 from chameleon_tuner.cli.commands.profile import profile
 from chameleon_tuner.cli.commands.records import records
+from chameleon_tuner.cli.commands.report import report
 from chameleon_tuner.cli.commands.run import run
 from chameleon_tuner.cli.commands.tasks import tasks
 from chameleon_tuner.cli.commands.tune import tune
@@ -33,6 +34,7 @@ chameleon tune resnet18.onnx --out tuned/     tune it: the main job
 chameleon run tuned/ --bench                  its latency
 chameleon versus resnet18.onnx tuned/         beside onnxruntime and others
 chameleon profile tuned/                      where its time goes
+chameleon report tuned/                       its page again, report.html
 chameleon export tuned/ --out deploy/ --cpp   for programs without Python
 chameleon compare --suite resnet18 ...        tuners side by side
 chameleon records list                        what was measured so far
@@ -54,7 +56,7 @@ def chameleon(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (tune, tasks, run, profile, versus, export, compare, records, zoo):
+for _command in (tune, tasks, run, profile, versus, report, export, compare, records, zoo):
     chameleon.add_command(_command)
 
 

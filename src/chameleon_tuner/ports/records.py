@@ -182,6 +182,21 @@ class PastSearch:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """A stored measurement with what it is of.
+
+    Attributes:
+        workload: Hash of the workload.
+        environment: Fingerprint of the environment.
+        record: The measurement.
+    """
+
+    workload: str
+    environment: str
+    record: Record
+
+
+@dataclass(frozen=True)
 class StoredTiming:
     """Timings of something that no configuration describes, such as an untuned kernel.
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from chameleon_tuner.core.errors import RecordsError
 from chameleon_tuner.records import migrations
-from chameleon_tuner.records.place import Place
+from chameleon_tuner.records.place import Place, resolve
 
 
 class Claim:
@@ -146,7 +146,7 @@ class Database:
     Args:
         place: Location of the database.
         timeout_secs: How long a call waits for another process that locks an SQLite file.
-        upgrade: Whether a database of an older schema is upgraded; without, it may only be read.
+        upgrade: Whether a file of an older schema is upgraded; without, a copy of it is read.
     """
 
     def __init__(self, place: Place, timeout_secs: float, *, upgrade: bool = True) -> None:
@@ -216,6 +216,8 @@ class Database:
         with self.reading() as connection:
             version = migrations.stored_version(connection, self._place.name)
         if version is not None and not upgrade:
+            if version < migrations.VERSION and self._place.path is not None:
+                self._engine = self._upgraded_copy()
             return
         if self._engine.dialect.name == "sqlite":
             with self._transaction("") as connection:
@@ -229,6 +231,22 @@ class Database:
                 migrations.create(connection)
             else:
                 migrations.upgrade(connection, version)
+
+    def _upgraded_copy(self) -> Engine:
+        """Return a copy of an old file in memory, at the current schema version."""
+        copy = _engine(resolve("sqlite://"), 0.0)
+        options = {_BEGIN: ""}
+        with (
+            self._engine.execution_options(**options).connect() as old,
+            copy.execution_options(**options).connect() as new,
+        ):
+            source, target = old.connection.driver_connection, new.connection.driver_connection
+            source.backup(target)  # type: ignore[union-attr]
+        self._engine.dispose()
+        with copy.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
+            found = migrations.stored_version(connection, self._place.name)
+            migrations.upgrade(connection, found or migrations.VERSION)
+        return copy
 
     def _configure(self, connection: Connection) -> None:
         page_bytes = connection.exec_driver_sql("PRAGMA page_size").scalar_one()

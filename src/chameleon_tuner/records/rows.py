@@ -27,6 +27,7 @@ from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.outcome import Outcome, Status, structural_hash_of
 from chameleon_tuner.ports.records import (
     Environment,
+    Measurement,
     Record,
     RunInfo,
     StoredRun,
@@ -135,6 +136,30 @@ that were proposed, so that a kernel's history is read in half of the time."""
 @lru_cache(maxsize=64)
 def _configuration(text: str) -> Configuration:
     return Configuration.from_json(json.loads(text))
+
+
+def measurements(connection: Connection, purpose: str) -> list[Measurement]:
+    """Return all records of a purpose in the order in which they were measured.
+
+    Args:
+        connection: Connection in a transaction.
+        purpose: What they were measured for.
+
+    Returns:
+        The records with the identities of their workloads and environments.
+    """
+    records = read(connection, RECORD.c.purpose == purpose)
+    query = (
+        select(RECORD.c.id, WORKLOAD.c.hash, ENVIRONMENT.c.fingerprint)
+        .join_from(RECORD, WORKLOAD)
+        .join_from(RECORD, ENVIRONMENT)
+        .where(RECORD.c.purpose == purpose)
+        .order_by(RECORD.c.id)
+    )
+    return [
+        Measurement(workload, environment, records[number])
+        for number, workload, environment in connection.execute(query)
+    ]
 
 
 def read_aliases(

@@ -16,6 +16,7 @@ from chameleon_tuner.ports.records import (
     REPEAT,
     SEARCH,
     Environment,
+    Measurement,
     Memory,
     PastSearch,
     RunInfo,
@@ -67,8 +68,8 @@ class RecordStore:
             place: A file in an existing folder, or an SQLAlchemy URL: `postgresql+psycopg://...`,
                 or `sqlite://` for records in memory that end with the store.
             timeout_secs: How long a call waits for another process.
-            upgrade: Whether a file of an older version is upgraded. Without, it is not changed, and
-                only `runs` may be called.
+            upgrade: Whether a file of an older version is upgraded. Without, it is not changed: a
+                copy in memory is upgraded and read.
 
         Returns:
             The open store; it is a context manager.
@@ -265,6 +266,18 @@ class RecordStore:
         """Return how many measurements a run stored by status; recalled ones do not count."""
         with self._database.reading() as connection:
             return rows.count(connection, run_id)
+
+    def measurements(self, purpose: str = SEARCH) -> list[Measurement]:
+        """Return all measurements of a purpose, of every run, in the order of measurement.
+
+        Args:
+            purpose: What they were measured for.
+
+        Returns:
+            One measurement for each module of a workload in an environment.
+        """
+        with self._database.reading() as connection:
+            return rows.measurements(connection, purpose)
 
     def outcomes(
         self, workload: Workload, environment: Environment, purpose: str = SEARCH

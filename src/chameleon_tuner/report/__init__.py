@@ -1,4 +1,4 @@
 """Everything that people read about a run: progress displays, summaries, reports and charts.
 
-The subpackage `compare` makes the report of a comparison of tuners.
+The subpackage `page` makes the page of a run, and `compare` the report of a comparison of tuners.
 """

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from chameleon_tuner.bench.profiling import ISOLATED_ROUNDS, KernelProfile, Profile
 from chameleon_tuner.report.numbers import MISSING, percent, plural, significant
 from chameleon_tuner.report.sections import Addition
-from chameleon_tuner.report.style import INK, canvas, strokes, styled
+from chameleon_tuner.report.style import INK, WIDTH_IN, canvas, strokes, styled
 
 HEADING = "## Profile"
 
@@ -55,7 +55,7 @@ def _addition(found: Profile) -> Addition:
     return Addition(
         name="profile",
         heading=HEADING,
-        title=_title(found),
+        title=title(found),
         header=_HEADER,
         rows=_rows(found),
         left=1,
@@ -63,6 +63,11 @@ def _addition(found: Profile) -> Addition:
         chart="roofline",
         shows="the roofline of the machine",
     )
+
+
+def table(found: Profile) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Return the names of the columns, and the cells of every kernel."""
+    return _HEADER, _rows(found)
 
 
 def notes(found: Profile) -> list[str]:
@@ -84,7 +89,8 @@ def notes(found: Profile) -> list[str]:
     ]
 
 
-def _title(found: Profile) -> str:
+def title(found: Profile) -> str:
+    """Return what was profiled, and where."""
     return (
         f"{found.model} on {plural(found.threads, 'thread')} of {found.machine}, "
         f"medians of {plural(found.rounds, 'round')}"
@@ -111,9 +117,18 @@ def _cells(kernel: KernelProfile, found: Profile) -> Sequence[str]:
     )
 
 
-def roofline(found: Profile) -> Figure:
-    """Draw the kernels with arithmetic in a roofline plot; to be called inside `styled`."""
-    figure = canvas(4.2)
+def roofline(found: Profile, width_in: float = WIDTH_IN, *, titled: bool = True) -> Figure:
+    """Draw the kernels with arithmetic in a roofline plot; to be called inside `styled`.
+
+    Args:
+        found: The profile.
+        width_in: Width of the figure.
+        titled: Whether the figure says what was measured; a page that says it need not.
+
+    Returns:
+        The figure.
+    """
+    figure = canvas(4.2, width_in)
     axes = figure.subplots()
     computing = [kernel for kernel in found.kernels if kernel.flops > 0 and kernel.bytes > 0]
     ridge = found.limits.gflops / found.limits.gbytes
@@ -122,20 +137,25 @@ def roofline(found: Profile) -> Figure:
     roof = np.geomspace(low, high, 200)
     axes.plot(roof, [found.limits.attainable_gflops(x) for x in roof], color=INK, linewidth=1.4)
     colour = strokes(("chameleon",))["chameleon"].colour
-    for number, kernel in enumerate(computing):
-        share = kernel.network_us / found.kernels_us
+    if computing:
         axes.scatter(
-            kernel.intensity, kernel.gflops, s=20 + 600 * share, color=colour, alpha=0.6, lw=0
+            intensities,
+            [kernel.gflops for kernel in computing],
+            s=[20 + 600 * kernel.network_us / found.kernels_us for kernel in computing],
+            color=colour,
+            alpha=0.6,
+            lw=0,
         )
-        row = str(found.kernels.index(kernel) + 1)
-        if number < _LABELLED:
-            place = (kernel.intensity, kernel.gflops)
-            axes.annotate(row, place, (0, -15), textcoords="offset points", ha="center", color=INK)
+    for kernel in computing[:_LABELLED]:
+        row, place = str(found.kernels.index(kernel) + 1), (kernel.intensity, kernel.gflops)
+        axes.annotate(row, place, (0, -15), textcoords="offset points", ha="center", color=INK)
     axes.set(xscale="log", yscale="log", xlim=(low, high))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel("operations a byte of arguments; numbers are rows of the table")
+    numbers = "; numbers are rows of the table" if titled else ""
+    axes.set_xlabel(f"operations a byte of arguments{numbers}")
     axes.set_ylabel("GFLOP/s in the network")
-    axes.set_title(_title(found), loc="left")
+    if titled:
+        axes.set_title(title(found), loc="left")
     axes.grid(visible=True)
     return figure

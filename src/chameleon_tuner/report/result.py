@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chameleon_tuner.core.errors import OutputError
+from chameleon_tuner.ports.handler import TUNED
 from chameleon_tuner.space.task import DIRECT
 from chameleon_tuner.system.files import SUMMARY, strict_json
 
@@ -20,17 +23,20 @@ class TaskResult:
         name: Name of the task.
         weight: Number of calls in the network.
         flops: Floating-point operations of one call by the direct algorithm.
-        untuned_us: Microseconds of the untuned kernel in the final comparison; of a hopelessly
-            slow kernel, those of a single run.
-        best_us: Microseconds of the deployed kernel in the same comparison.
+        untuned_us: Microseconds of the untuned kernel, which has a default schedule, in the final
+            comparison; of a hopelessly slow kernel, those of a single run.
+        best_us: Microseconds of the kernel that the tuned model has, in the same comparison.
         trials: Number of measured trials.
-        configuration: Configuration of the winner; None if the untuned kernel stays.
+        configuration: Configuration of the winner; None if the untuned kernel stays. Where the
+            tuned model is not deployed, the kernels are those that it has.
         decisions: Readable decisions of the winner: factors of tiles, values of choices and
             locations.
         refused: The reasons why finalists did not win.
         kernels: Names of the kernel in the library; identical kernels are one task.
-        algorithm: Algorithm of the deployed kernel. An algorithm other than the direct one does
-            fewer operations than `flops`.
+        algorithm: Algorithm of the kernel that the tuned model has. An algorithm other than the
+            direct one does fewer operations than `flops`.
+        workloads: Hashes of the workloads in the records that compute it: its own, and those of
+            other algorithms. That of the winner is the first.
     """
 
     name: str
@@ -44,10 +50,11 @@ class TaskResult:
     refused: Sequence[str]
     kernels: Sequence[str] = ()
     algorithm: str = DIRECT
+    workloads: Sequence[str] = ()
 
     @property
     def gflops(self) -> float:
-        """The throughput of the deployed kernel, in 10^9 floating-point operations per second."""
+        """The throughput of the kernel, in 10^9 floating-point operations per second."""
         return self.flops / self.best_us / 1e3 if self.best_us > 0 else 0.0
 
 
@@ -135,7 +142,7 @@ class Result:
     errors: Mapping[str, float]
     tasks: Sequence[TaskResult]
     folder: Path
-    deployed: str = "tuned"
+    deployed: str = TUNED
     reason: str = ""
     absent: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[PartResult] = ()
@@ -153,11 +160,25 @@ class Result:
         text = json.dumps(self.to_json(), indent=2, allow_nan=False)
         (self.folder / SUMMARY).write_text(text + "\n")
 
+    @staticmethod
+    def read(folder: Path) -> Result:
+        """Read the result of a run from its folder, of any version so far.
+
+        Raises:
+            OutputError: The folder holds no `summary.json` of a run.
+        """
+        try:
+            return _result(json.loads((folder / SUMMARY).read_text()), folder)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise OutputError(
+                f"{folder} holds no {SUMMARY} of a run; make one with `chameleon tune`"
+            ) from None
+
     @property
     def baseline(self) -> str:
         """Name of what runs the model today: the fastest that the tuned model had to beat."""
-        others = {name: ms for name, ms in self.latency_ms.items() if name != "tuned"}
-        return min(others, key=lambda name: others[name], default="tuned")
+        others = {name: ms for name, ms in self.latency_ms.items() if name != TUNED}
+        return min(others, key=lambda name: others[name], default=TUNED)
 
     @property
     def best_ms(self) -> float:
@@ -168,3 +189,82 @@ class Result:
     def speedup(self) -> float:
         """The latency of what runs the model today, divided by that of what is deployed."""
         return self.latency_ms[self.baseline] / self.best_ms
+
+
+# -- reading
+
+
+def _result(data: Mapping[str, Any], folder: Path) -> Result:
+    trials = data["trials"]
+    result = Result(
+        model=str(data["model"]),
+        target=dict(data["target"]),
+        recipe=str(data["recipe"]),
+        seed=int(data["seed"]),
+        threads=int(data["threads"]),
+        versions=_texts(data["versions"]),
+        trials={
+            **{name: int(trials[name]) for name in ("attempted", "measured", "censored")},
+            "failed": {str(name): int(count) for name, count in trials["failed"].items()},
+        },
+        seconds=_numbers(data["seconds"]),
+        latency_ms=_numbers(data["latency_ms"]),
+        verified=bool(data["verified"]),
+        errors=_numbers(data["errors"], math.nan),
+        tasks=[_task(task) for task in data["tasks"]],
+        folder=folder,
+        deployed=str(data.get("deployed", TUNED)),
+        reason=str(data.get("reason", "")),
+        absent=_texts(data.get("absent", {})),
+        parts=[_part(part) for part in data.get("parts", ())],
+        variants=[_variant(variant) for variant in data.get("variants", ())],
+    )
+    _ = result.best_ms, result.seconds["total"]  # what is deployed was timed
+    return result
+
+
+def _task(data: Mapping[str, Any]) -> TaskResult:
+    return TaskResult(
+        name=str(data["name"]),
+        weight=int(data["weight"]),
+        flops=_number(data["flops"], 0.0),
+        untuned_us=_number(data["untuned_us"]),
+        best_us=_number(data["best_us"]),
+        trials=int(data["trials"]),
+        configuration=data["configuration"],
+        decisions=data["decisions"],
+        refused=list(map(str, data["refused"])),
+        kernels=list(map(str, data.get("kernels", ()))),
+        algorithm=str(data.get("algorithm", DIRECT)),
+        workloads=list(map(str, data.get("workloads", ()))),
+    )
+
+
+def _part(data: Mapping[str, Any]) -> PartResult:
+    operators, reasons = (list(map(str, data[name])) for name in ("operators", "reasons"))
+    return PartResult(str(data["name"]), operators, _number(data["share"], 0.0), reasons)
+
+
+def _variant(data: Mapping[str, Any]) -> VariantResult:
+    return VariantResult(
+        shapes=str(data["shapes"]),
+        latency_ms=_numbers(data["latency_ms"]),
+        deployed=str(data["deployed"]),
+        reason=str(data["reason"]),
+        verified=bool(data["verified"]),
+        errors=_numbers(data["errors"], math.nan),
+        parts=[_part(part) for part in data["parts"]],
+    )
+
+
+def _number(value: Any, missing: float = math.inf) -> float:
+    """Return a number, which strict JSON has as null where it is not finite."""
+    return missing if value is None else float(value)
+
+
+def _numbers(data: Mapping[str, Any], missing: float = math.inf) -> dict[str, float]:
+    return {str(name): _number(value, missing) for name, value in data.items()}
+
+
+def _texts(data: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in data.items()}

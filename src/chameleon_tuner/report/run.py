@@ -7,8 +7,10 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from chameleon_tuner.ports.handler import TUNED
 from chameleon_tuner.report.numbers import (
     MISSING,
     clock,
@@ -20,9 +22,9 @@ from chameleon_tuner.report.numbers import (
 )
 from chameleon_tuner.report.result import Result, TaskResult
 from chameleon_tuner.report.sections import markdown_table
-from chameleon_tuner.system.files import REPORT
+from chameleon_tuner.system.files import PAGE, REPORT
 
-_DOING = {
+DOING = {
     "build": "building",
     "run": "running",
     "explore": "exploring",
@@ -30,6 +32,8 @@ _DOING = {
     "fit": "fitting",
     "other": "all else",
 }
+"""What a run does, by the name that an activity has on its clock."""
+
 _WHOSE = {"untuned": "the untuned model's"}
 _MOST_NAMES = 3
 """The most kernels that the summary names for one reason; `report.md` names all of them."""
@@ -52,19 +56,24 @@ def closing_lines(result: Result, recorded: int = 0) -> list[str]:
         *(f"without {name}: {reason}" for name, reason in result.absent.items()),
         *part_lines(result),
         *_untuned_lines(result),
-        f"everything is in {result.folder}/, read {result.folder / REPORT}",
+        f"everything is in {result.folder}/, {_reading(result.folder)}",
         f"next: chameleon run {shlex.quote(str(result.folder))} --bench",
     ]
+
+
+def _reading(folder: Path) -> str:
+    page = folder / PAGE
+    return f"open {page} or read {REPORT}" if page.is_file() else f"read {folder / REPORT}"
 
 
 def headline(result: Result) -> str:
     """Return the latencies in one line."""
     latency, today = result.latency_ms, result.baseline
     deployed = significant(result.best_ms)
-    if result.deployed != "tuned":
-        tuned = f", {significant(latency['tuned'])} ms tuned" if "tuned" in latency else ""
+    if result.deployed != TUNED:
+        tuned = f", {significant(latency[TUNED])} ms tuned" if TUNED in latency else ""
         return f"{deployed} ms by {result.deployed}, which is deployed{tuned}"
-    if today == "tuned":
+    if today == TUNED:
         return f"{deployed} ms tuned"
     return (
         f"{deployed} ms tuned, {significant(latency[today])} ms {today}: "
@@ -75,7 +84,7 @@ def headline(result: Result) -> str:
 def verification(result: Result) -> str:
     """Return a line that says whether the outputs agree, and with the outputs of which models."""
     others = " and ".join(_WHOSE.get(name, f"{name}'s") for name in result.errors)
-    if result.deployed != "tuned":
+    if result.deployed != TUNED:
         return f"the tuned model is not deployed: {result.reason}"
     if not others:
         return "not verified: there was nothing to compare its outputs with"
@@ -100,7 +109,7 @@ def statuses(trials: Mapping[str, Any]) -> str:
 
 def time_line(seconds: Mapping[str, float]) -> str:
     """Return each activity's share of the time, largest first: `building 61%, running 22%, ...`."""
-    spent = {name: seconds.get(key, 0.0) for key, name in _DOING.items()}
+    spent = {name: seconds.get(key, 0.0) for key, name in DOING.items()}
     ordered = sorted(spent.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {percent(secs, seconds['total'])}" for name, secs in ordered)
 
@@ -140,7 +149,7 @@ def part_lines(result: Result) -> Iterator[str]:
 
 
 def _untuned_lines(result: Result) -> Iterator[str]:
-    if result.deployed != "tuned":
+    if result.deployed != TUNED:
         return
     by_reason: dict[str, list[str]] = {}
     for task in by_time(result):
@@ -156,8 +165,13 @@ def _untuned_lines(result: Result) -> Iterator[str]:
 
 
 def by_time(result: Result) -> list[TaskResult]:
-    """Return the tasks by their share of the tuned network's time, largest first."""
-    return sorted(result.tasks, key=lambda task: -task.weight * task.best_us)
+    """Return the tasks by their share of the tuned network's time, largest first.
+
+    Those that were not timed come last.
+    """
+    timed = [task for task in result.tasks if math.isfinite(task.best_us)]
+    others = [task for task in result.tasks if not math.isfinite(task.best_us)]
+    return sorted(timed, key=lambda task: -task.weight * task.best_us) + others
 
 
 def why_untuned(task: TaskResult) -> str:
@@ -218,6 +232,8 @@ def _tasks(result: Result) -> Iterator[str]:
     yield from ("## Kernels", "")
     yield "Times are of one call; the share is of the time of all kernels' calls, tuned. GFLOP/s"
     yield from ("counts the operations of the direct algorithm, whichever is used.", "")
+    if result.deployed != TUNED and result.tasks:
+        yield from (f"They are the tuned model's, and {result.deployed} is deployed.", "")
     yield from markdown_table(_COLUMNS, [_task_cells(task, total_us) for task in by_time(result)])
     yield ""
 
@@ -239,7 +255,7 @@ def _task_cells(task: TaskResult, total_us: float) -> list[str]:
 
 def _untuned(result: Result) -> Iterator[str]:
     kept = [task for task in by_time(result) if task.configuration is None]
-    if kept and result.deployed == "tuned":
+    if kept:
         yield from ("These kernels stay untuned:", "")
         yield from (f"- `{task.name}`: {why_untuned(task)}" for task in kept)
         yield ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from chameleon_tuner.report.style import saved
-from chameleon_tuner.system.files import REPORT, strict_json, write_whole
+from chameleon_tuner.system.files import MANIFEST, REPORT, strict_json, write_whole
 
 _UNLIMITED = 10_000
 """The width in characters of a file or a pipe, in which every row is on one line."""
@@ -90,6 +91,37 @@ def with_section(page: str, heading: str, text: str) -> str:
     return f"{old.sub('', page).rstrip()}\n\n{text}"
 
 
+_OF = "manifest_sha256"
+"""The entry in the JSON file of an addition that says of which state of the folder it is."""
+
+
+def _state(folder: Path) -> str:
+    """Return what changes whenever the model in a folder is deployed anew; empty without one."""
+    try:
+        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def read_addition(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return what a command has added to a folder; None if it is not of the model in it.
+
+    Args:
+        folder: Folder of the tuned model.
+        name: Name of the addition, such as `profile`.
+
+    Returns:
+        The content of its JSON file; None if there is none, or if it was made before the model was
+        tuned again.
+    """
+    try:
+        data = json.loads((folder / f"{name}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    mine = isinstance(data, dict) and data.get(_OF)
+    return data if mine and mine == _state(folder) else None
+
+
 @dataclass(frozen=True)
 class Addition:
     """A table with notes and a chart, which a command adds to `report.md`.
@@ -144,7 +176,8 @@ class Addition:
         Returns:
             The lines for the terminal.
         """
-        text = json.dumps(strict_json(data), indent=2, allow_nan=False)
+        whole = {**strict_json(data), _OF: _state(folder)}
+        text = json.dumps(whole, indent=2, allow_nan=False)
         write_whole(folder / f"{self.name}.json", f"{text}\n")
         for ending in ("svg", "png"):
             write_whole(folder / f"{self.name}.{ending}", saved(figure, ending))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -137,9 +139,9 @@ def styled() -> Iterator[None]:
         yield
 
 
-def canvas(height_in: float) -> Figure:
-    """Return an empty figure with the width of the page."""
-    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+def canvas(height_in: float, width_in: float = WIDTH_IN) -> Figure:
+    """Return an empty figure, by default with the width of the page."""
+    return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def legend_on_top(figure: Figure, drawn: dict[str, Stroke]) -> None:
@@ -188,3 +190,31 @@ def saved(figure: Figure, ending: str) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format=ending, dpi=PNG_DPI, metadata=unsaid[ending])
     return file.getvalue()
+
+
+_TAG = re.compile(r"<[^>]+>")
+_ID = re.compile(r'(\sid="|href="#|url\(#)')
+_COLOUR = re.compile(r"\b(fill|stroke|stop-color): (#[0-9a-f]{6})\b")
+
+
+def inlined(svg: str, name: str, theme: Mapping[str, str] | None = None) -> Markup:
+    """Return a figure as part of a page: without its prologue, and with ids unique to the figure.
+
+    Only tags are changed: what a text of the figure says stays as it is.
+
+    Args:
+        svg: Content of the SVG file.
+        name: Name of the figure, the prefix of its ids.
+        theme: CSS colours, such as `var(--ink)`, in place of colours of the figure.
+
+    Returns:
+        The SVG element.
+    """
+    colours = theme or {}
+
+    def changed(tag: re.Match[str]) -> str:
+        named = _ID.sub(rf"\g<1>{name}-", tag[0])
+        return _COLOUR.sub(lambda found: f"{found[1]}: {colours.get(found[2], found[2])}", named)
+
+    # Markup is safe, because the file comes from matplotlib, which escapes all text.
+    return Markup(_TAG.sub(changed, svg[svg.index("<svg") :]))  # noqa: S704

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -26,6 +27,9 @@ SUMMARY = "summary.json"
 REPORT = "report.md"
 """The run for people."""
 
+PAGE = "report.html"
+"""The run for people, with charts."""
+
 RECORDS = "records.db"
 """Every measurement of the run."""
 
@@ -44,10 +48,18 @@ def require_file(path: str | Path) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: a concurrent reader sees all of the old or of the new content."""
+    """Write a file atomically: a concurrent reader sees all of the old or of the new content.
+
+    Where that fails, for example on a full disk, nothing of the new content is left.
+    """
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    part.replace(path)
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def user_cache() -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from tvm.s_tir.meta_schedule.runner import PyRunner, PyRunnerFuture, RunnerResul
 from tvm.target import Target
 
 from chameleon_tuner import ChameleonStrategy
+from chameleon_tuner.backends.tvm.database import Candidate, MeasuredWorkload, RecordsDatabase
 from chameleon_tuner.backends.tvm.space.traces import TracedSpace
+from chameleon_tuner.backends.tvm.targets import as_json
 from chameleon_tuner.core.errors import UsageError
 
 CPU = {"kind": "llvm", "num-cores": 2}
@@ -56,6 +59,16 @@ def tuned(strategy: Any, module: IRModule, trials: int = 24, batch: int = 8) -> 
         context.notify_runner_results(candidates, results)
     context.post_tuning()
     return batches
+
+
+@pytest.fixture(autouse=True)
+def _no_log_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the loggers alone, which `tune_tir` cannot set up a second time in a process."""
+
+    def loggers(_: str, names: list[str]) -> list[logging.Logger]:
+        return [logging.getLogger(name) for name in names]
+
+    monkeypatch.setattr(meta_schedule.tir_integration, "get_loggers_from_work_dir", loggers)
 
 
 @pytest.fixture
@@ -147,3 +160,29 @@ def test_tune_tir_takes_it_and_its_database_serves_the_best(
     best = database.query_schedule(module, Target(CPU), "main")
     assert best is not None
     assert tvm.tirx.build(best.mod, target=Target(CPU)) is not None
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_tune_tir_goes_on_with_the_records_of_a_run(
+    module: IRModule, tmp_path: Path, ours: bool
+) -> None:
+    space, text = TracedSpace(module, Target(CPU)), str(tvm.ir.save_json(module))
+    [best] = space.design.configurations(space.design.sample(1, np.random.default_rng(0)))
+    measured = MeasuredWorkload(text, as_json(Target(CPU)), [Candidate(best, 1e-9)])
+    database = meta_schedule.tune_tir(
+        module,
+        Target(CPU),
+        str(tmp_path),
+        8,
+        num_trials_per_iter=8,
+        builder=Nothing(),
+        runner=Pretending(),
+        database=RecordsDatabase([measured], "records"),
+        measure_callbacks=[meta_schedule.measure_callback.AddToDatabase()],
+        cost_model="random",
+        strategy=ChameleonStrategy() if ours else "evolutionary",
+        num_tuning_cores=1,
+    )
+    assert len(database) == 9
+    found = database.query_schedule(module, Target(CPU), "main")
+    assert meta_schedule.utils.shash2hex(found.mod) == space.replay(best).structural_hash

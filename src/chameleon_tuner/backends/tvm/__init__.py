@@ -7,6 +7,7 @@
 - `run`: what worker processes do: build, run, judge and compare
 - `deploy`: winners as a library in a folder, and running it
 - `backend`: all of this behind `ports.backend.Backend`
+- `strategy`, `database`: the search and the records in TVM's own tuner
 - `metaschedule`: TVM's own tuner as a contestant of comparisons
 - `patches`: every change to the global state of TVM or Python, with its reason
 

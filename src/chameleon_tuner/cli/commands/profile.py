@@ -21,7 +21,7 @@ def profile(folder: str, rounds: int, seed: int) -> None:
 
     Shows every kernel's time in the network and by itself, its arithmetic and its traffic beside
     what this machine can do at most. The folder gets profile.json, a roofline, and a section of
-    report.md.
+    report.md and of report.html.
     """
     check_seed(seed)
     check_rounds(rounds, "a median")
@@ -29,10 +29,12 @@ def profile(folder: str, rounds: int, seed: int) -> None:
     check_writable(place, "profile")
     with NativeMessages():
         from chameleon_tuner.bench.profiling import profile as profiled
+        from chameleon_tuner.report.page import renew_page
         from chameleon_tuner.report.profile import write_profile
 
         again = command_line(
             ["profile", folder], {"--rounds": (rounds, ROUNDS), "--seed": (seed, 0)}
         )
         lines = write_profile(profiled(place, rounds, seed), place, again)
+        renew_page(place)
     click.echo("\n".join(lines))

@@ -68,8 +68,8 @@ def tune(
 ) -> None:
     """Tune MODEL, an ONNX file or a .pt2 file of torch.export.save, for this machine.
 
-    The folder gets the tuned library, summary.json, report.md and the records of everything that
-    was measured. Interrupt it as you like: the same command goes on where it was, and measures
+    The folder gets the tuned library, summary.json, report.html, report.md and the records of all
+    that was measured. Interrupt it as you like: the same command goes on where it was, and measures
     nothing twice.
     """
     asked = False if no_store else store

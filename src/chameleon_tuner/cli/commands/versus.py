@@ -46,7 +46,7 @@ def versus(
 
     MODEL is the ONNX file that was tuned, DIR a folder from `chameleon tune`. Each runtime has a
     process of its own and takes turns with the others, on the same threads and in float32. The
-    folder gets versus.json, a chart, and a section of report.md.
+    folder gets versus.json, a chart, and a section of report.md and of report.html.
     """
     check_seed(seed)
     check_rounds(rounds, "an interval")
@@ -79,6 +79,7 @@ def _compared(
     messages: NativeMessages,
 ) -> list[str]:
     from chameleon_tuner.bench.versus.duel import duel
+    from chameleon_tuner.report.page import renew_page
     from chameleon_tuner.report.versus import write_duel
 
     check_writable(folder, "compare")
@@ -88,7 +89,9 @@ def _compared(
 
     found = duel(model, folder, others, options, say)
     line = command(model, folder, others, options, inputs)
-    return write_duel(found, folder, line)
+    lines = write_duel(found, folder, line)
+    renew_page(folder)
+    return lines
 
 
 def command(

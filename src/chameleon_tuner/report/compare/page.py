@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from chameleon_tuner.report.compare.curves import AXES, by_task, over_tasks
 from chameleon_tuner.report.compare.tables import Table, merit_tables, paper_section
 from chameleon_tuner.report.numbers import plural
 from chameleon_tuner.report.sections import terminal_table
-from chameleon_tuner.report.style import Drawing, saved, styled
+from chameleon_tuner.report.style import Drawing, inlined, saved, styled
 from chameleon_tuner.system.files import write_whole
 
 
@@ -86,18 +85,6 @@ def _drawings(view: ComparisonView) -> Iterator[Drawing]:
         scatter(view.clusters) if view.clusters else None,
     ]
     yield from (drawing for drawing in drawings if drawing)
-
-
-def inlined(svg: str, name: str) -> Markup:
-    """Return a figure as part of a page: without its prologue, and with ids unique to the figure.
-
-    Args:
-        svg: Content of the SVG file.
-        name: Name of the figure, the prefix of its ids.
-    """
-    body = svg[svg.index("<svg") :]
-    # Markup is safe, because the file comes from matplotlib, which escapes all text.
-    return Markup(re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{name}-", body))  # noqa: S704
 
 
 def _page(view: ComparisonView, figures: list[tuple[Drawing, Markup]]) -> str:

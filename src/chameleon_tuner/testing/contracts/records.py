@@ -116,6 +116,16 @@ class StoreContract:
         expected = [make_outcome(number) for number in numbers]
         assert store.outcomes(WORKLOAD, ENVIRONMENT) == expected
 
+    def test_measurements_of_all_workloads_are_in_their_order(self, store: RecordStore) -> None:
+        run, elsewhere = store.begin(RUN), replace(ENVIRONMENT, device="another cpu")
+        first, second = new_workload(), new_workload()
+        asked = [(first, ENVIRONMENT, 5), (second, elsewhere, 3), (first, ENVIRONMENT, 1)]
+        for workload, environment, number in asked:
+            store.append(run, workload, environment, [make_outcome(number)])
+        store.append(run, second, ENVIRONMENT, [make_outcome(7)], purpose="probe")
+        found = [(m.workload, m.environment, m.record.outcome) for m in store.measurements()]
+        assert found == [(w.hash, e.fingerprint, make_outcome(n)) for w, e, n in asked]
+
     def test_a_batch_may_be_empty_or_large(self, store: RecordStore) -> None:
         run, batch = store.begin(RUN), [make_outcome(number) for number in range(2_500)]
         assert store.append(run, WORKLOAD, ENVIRONMENT, []) == []
