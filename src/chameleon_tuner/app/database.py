@@ -6,19 +6,33 @@ import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.errors import OutputError, RecordsError
-from chameleon_tuner.core.outcome import Status
-from chameleon_tuner.ports.records import FINAL, Environment, Workload
+from chameleon_tuner.core.outcome import Outcome, Status
+from chameleon_tuner.ports.records import (
+    FINAL,
+    SEARCH,
+    Environment,
+    Record,
+    RunInfo,
+    StoredRun,
+    Workload,
+    canonical_json,
+)
 from chameleon_tuner.records import RecordStore
+from chameleon_tuner.records.portable import PortableRecord
 from chameleon_tuner.report.result import Result, TaskResult
-from chameleon_tuner.system.files import RECORDS
+from chameleon_tuner.system.files import RECORDS, make_folder
 from chameleon_tuner.system.machine import versions
 
 _TVM = "apache-tvm"
+
+METASCHEDULE = "MetaSchedule"
+"""What measured the records of an imported database."""
 
 if TYPE_CHECKING:
     from chameleon_tuner.backends.tvm.database import Candidate, MeasuredWorkload
@@ -61,6 +75,67 @@ def ChameleonDatabase(place: str | Path) -> Any:  # noqa: N802 - it makes a clas
             if (found := _measured(store, workload, environment, verdicts)) is not None
         ]
     return RecordsDatabase(measured, str(place))
+
+
+def export_files(place: str | Path, folder: Path, most: int) -> int:
+    """Write the fastest records of a place as a MetaSchedule database.
+
+    Args:
+        place: See `ChameleonDatabase`.
+        folder: The folder of the database, which is made.
+        most: The largest number of records of a kernel.
+
+    Returns:
+        The number of records that were written.
+
+    Raises:
+        OutputError: The folder holds a database already, or cannot be made.
+        RecordsError: See `ChameleonDatabase`.
+    """
+    from chameleon_tuner.backends.tvm.interchange import FILES, write_files
+
+    database = ChameleonDatabase(place)
+    if any((folder / name).exists() for name in FILES):
+        raise OutputError(f"{folder} holds a MetaSchedule database already; name another folder")
+    make_folder(folder)
+    return write_files(folder, database, most)
+
+
+def import_files(folder: Path) -> tuple[list[PortableRecord], int]:
+    """Read a MetaSchedule database as records.
+
+    It says nothing of the machine that it was measured on. Its records are of an environment that
+    no run measures in: they teach the cost model, and never name a winner.
+
+    Args:
+        folder: The folder of the database.
+
+    Returns:
+        The records, and the number of those that cannot be used.
+
+    Raises:
+        RecordsError: The files are missing or damaged.
+    """
+    from chameleon_tuner.backends.tvm.interchange import read_files
+
+    imported, left_out = read_files(folder)
+    now = datetime.now(timezone.utc)
+    run = StoredRun(0, RunInfo(str(folder.resolve()), METASCHEDULE, 0, {}), now)
+    return [
+        PortableRecord(
+            Workload.of(one.task),
+            Environment(
+                canonical_json(dict(one.target)),
+                f"unknown ({METASCHEDULE})",
+                int(one.target.get("num-cores", 1)),
+                {_TVM: versions([_TVM])[_TVM]},
+            ),
+            run,
+            Record(0, SEARCH, now, Outcome(ran, ran, module, Status.OK, secs)),
+        )
+        for one in imported
+        for ran, module, secs in one.timed
+    ], left_out
 
 
 def _of_this_tvm(environments: Sequence[Environment], place: str | Path) -> list[Environment]:

@@ -168,6 +168,13 @@ class Database:
         """Name of the database in messages; it contains no password."""
         return self._place.name
 
+    @property
+    def place(self) -> str:
+        """The path or URL of the database, with its password."""
+        if self._place.path is not None:
+            return str(self._place.path)
+        return self._place.url.render_as_string(hide_password=False)
+
     def claim(self) -> None:
         """Claim the database file for this store; without effect on other databases.
 

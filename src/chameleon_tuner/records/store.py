@@ -223,6 +223,11 @@ class RecordStore:
         """The place of the store for people; it contains no password."""
         return self._database.name
 
+    @property
+    def place(self) -> str:
+        """The path or URL that opens the store, with its password."""
+        return self._database.place
+
     def writing(self) -> AbstractContextManager[Connection]:
         """Return a transaction that is committed as a whole, for this package's statements."""
         return self._database.writing()

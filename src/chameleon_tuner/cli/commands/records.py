@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chameleon_tuner.cli.native import NativeMessages
 from chameleon_tuner.core.errors import OutputError, RecordsError, UsageError
 
 if TYPE_CHECKING:
@@ -114,9 +115,14 @@ def stats(store: str | None) -> None:
 
 @records.command("export")
 @click.argument("file")
+@click.option("--metaschedule", is_flag=True, help="A folder with the files of TVM's database.")
+@click.option("--best", default=8, metavar="N", help="Of every kernel, for TVM's database.")
 @_store_option
-def export_(file: str, store: str | None) -> None:
+def export_(file: str, metaschedule: bool, best: int, store: str | None) -> None:
     """Write all records to FILE, lines of compressed JSON that `import` reads."""
+    if metaschedule:
+        _export_metaschedule(Path(file), max(1, best), store)
+        return
     from sqlalchemy import true
 
     from chameleon_tuner.records.lines import write_lines
@@ -140,9 +146,13 @@ def export_(file: str, store: str | None) -> None:
 
 @records.command("import")
 @click.argument("files", nargs=-1, required=True)
+@click.option("--metaschedule", is_flag=True, help="Folders with the files of TVM's databases.")
 @_store_option
-def import_(files: Sequence[str], store: str | None) -> None:
+def import_(files: Sequence[str], metaschedule: bool, store: str | None) -> None:
     """Add the records of FILES of `export`; a file that is damaged adds nothing."""
+    if metaschedule:
+        _import_metaschedule([Path(file) for file in files], store)
+        return
     from chameleon_tuner.records.lines import read_lines
 
     for file in files:  # before a store is made, or some of them were added
@@ -150,6 +160,31 @@ def import_(files: Sequence[str], store: str | None) -> None:
     with _opened(store, create=True) as opened:
         for file in files:
             _told(file, opened.add(read_lines(Path(file))))
+
+
+def _export_metaschedule(folder: Path, best: int, store: str | None) -> None:
+    from chameleon_tuner.app.database import export_files
+    from chameleon_tuner.report.numbers import plural
+
+    with _opened(store) as opened:
+        place = opened.place
+    with NativeMessages():
+        count = export_files(place, folder, best)
+    click.echo(f"{folder}: {plural(count, 'record')}")
+
+
+def _import_metaschedule(folders: Sequence[Path], store: str | None) -> None:
+    from chameleon_tuner.app.database import import_files
+    from chameleon_tuner.report.numbers import plural
+
+    with NativeMessages():
+        found = [import_files(folder) for folder in folders]
+    with _opened(store, create=True) as opened:
+        for folder, (records, left_out) in zip(folders, found, strict=True):
+            _told(str(folder), opened.add(records))
+            if left_out:
+                what = plural(left_out, "record")
+                click.echo(f"  {what} cannot be used: no timing, or schedules of other rules")
 
 
 @records.command()
