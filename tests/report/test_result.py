@@ -66,6 +66,12 @@ def test_the_closing_summary(result: Result) -> None:
     ]
 
 
+def test_the_page_is_named_where_it_could_be_written(result: Result) -> None:
+    (result.folder / "report.html").touch()
+    said = f"everything is in {result.folder}/, open {result.folder}/report.html or read report.md"
+    assert said in closing_lines(result)
+
+
 def test_nothing_is_claimed_that_was_not_measured(result: Result) -> None:
     wrong = replace(result, verified=False, errors={"untuned": 1e-7, "onnxruntime": math.nan})
     assert "NOT VERIFIED" in closing_lines(wrong)[1]

@@ -127,9 +127,10 @@ def kernels_sum(result: Result) -> str:
     before_ms, after_ms = (math.fsum(times) / 1e3 for times in zip(*known, strict=True))
     left = len(result.tasks) - len(known)
     without = f", not counting {plural(left, 'kernel')} without a time" if left else ""
+    shapes = f" of {plural(len(result.variants), 'shape')}" if result.variants else ""
     return (
-        f"The calls of all kernels take {significant(before_ms)} ms with their default schedules "
-        f"and {significant(after_ms)} ms in the tuned model{without}: "
+        f"The calls of all kernels{shapes} take {significant(before_ms)} ms with their default "
+        f"schedules and {significant(after_ms)} ms in the tuned model{without}: "
         f"{ratio(before_ms, after_ms)} as fast."
     )
 
