@@ -159,7 +159,8 @@ def test_typed_commands_can_be_parsed(words: list[str]) -> None:
     context = click.Context(chameleon, info_name="chameleon")
     parsed = COMMANDS[name].make_context(name, arguments, parent=context).params
     if name == "tune":
-        options = {k: v for k, v in parsed.items() if k not in ("model", "out", "quiet", "shapes")}
+        apart = ("model", "out", "quiet", "shapes", "no_store")
+        options = {k: v for k, v in parsed.items() if k not in apart}
         Options(**by_name(options, list(registered()))).check(list(registered()))
     if name == "compare":
         options = {k: v for k, v in parsed.items() if k not in ("out", "tasks")}
