@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from chameleon_tuner.space.knob import IntArray, Knob, Location, Tile
+from chameleon_tuner.space.knob import Category, IntArray, Knob, Location, Permutation, Tile
 from chameleon_tuner.space.sketch import Sketch
 
 Float32 = npt.NDArray[np.float32]
@@ -28,7 +28,8 @@ class Encoder:
 
     - a one-hot vector of the sketch;
     - for a tile, log2 of its factors and of its cumulative sizes from the inside out;
-    - for a choice, its index;
+    - for a choice or one of two categories, its index; for one of more, a one-hot vector;
+    - for a permutation, the position of each item;
     - for a location, its index and log2 of the iterations of the loops at and around it;
     - for all tiles together, log2 of the spatial and of the reduction footprint at each tiling
       level, and log2 of the innermost work.
@@ -103,6 +104,10 @@ class _SketchEncoder:
         if isinstance(knob, Tile):
             inner = self._inner[number][:, 1 : knob.parts - 1]
             return np.concatenate([self._logs[number], inner], axis=1)
+        if isinstance(knob, Permutation):
+            return knob.positions.astype(np.float64)
+        if isinstance(knob, Category) and len(knob) > 2:
+            return np.eye(len(knob))
         return np.arange(len(knob), dtype=np.float64)[:, None]
 
     def __call__(self, indices: IntArray) -> Float32:
@@ -142,6 +147,12 @@ def _knob_names(knob: Knob, name: str) -> Iterator[str]:
     if isinstance(knob, Tile):
         yield from (f"{name}.{part}" for part in range(knob.parts))
         yield from (f"{name}.inner{level}" for level in range(1, knob.parts - 1))
+        return
+    if isinstance(knob, Permutation):
+        yield from (f"{name}.at{item}" for item in range(len(knob.items)))
+        return
+    if isinstance(knob, Category) and len(knob) > 2:
+        yield from (f"{name}.is{value}" for value in range(len(knob)))
         return
     yield name
     if isinstance(knob, Location):

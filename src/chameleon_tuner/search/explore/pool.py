@@ -164,9 +164,7 @@ def enumerate_rows(space: DesignSpace) -> IntArray:
     for number, sketch in enumerate(space.sketches):
         block = rows[start : start + sketch.count]
         block[:, 0] = number
-        if sketch.knobs:
-            indices = np.unravel_index(np.arange(sketch.count), sketch.sizes.tolist())
-            block[:, 1 : 1 + len(sketch.knobs)] = np.stack(indices, axis=1)
+        block[:, 1 : 1 + len(sketch.knobs)] = sketch.every()
         start += sketch.count
     return space.canonical(rows)
 
