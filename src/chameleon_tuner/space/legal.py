@@ -62,10 +62,10 @@ class Group:
 
     @cached_property
     def _strides(self) -> npt.NDArray[np.int64]:
-        """The place values of the indices, of which a key is the sum; modulo 2**64 if need be."""
+        """The place values of the indices, of which a key is the sum; modulo 2**63 if need be."""
         sizes = [1, *(len(knob) for knob in self.knobs[:0:-1])]
         values = itertools.accumulate(sizes, lambda a, b: a * b)
-        return np.array([v % 2**63 for v in values], dtype=np.int64)[::-1].copy()
+        return np.array([v % 2**63 for v in values][::-1], dtype=np.int64)
 
     @cached_property
     def _keys(self) -> npt.NDArray[np.int64]:

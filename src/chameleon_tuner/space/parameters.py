@@ -56,7 +56,19 @@ def parameter_space(
 
 
 def integers(first: int, last: int, step: int = 1) -> Choice:
-    """Return the ordered integers from the first to the last, both included."""
+    """Return the ordered integers from the first to the last, both included.
+
+    Args:
+        first: The first integer.
+        last: The largest integer.
+        step: The difference of two neighbours.
+
+    Returns:
+        The knob.
+
+    Raises:
+        UsageError: There are none.
+    """
     return _ordered(range(first, last + 1, step), f"integers from {first} to {last}")
 
 
