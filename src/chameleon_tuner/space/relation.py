@@ -78,12 +78,12 @@ class Relation:
 
     def __post_init__(self) -> None:
         """Check the text."""
-        for node in ast.walk(self._tree):
-            if not isinstance(node, _KNOWN):
-                raise UsageError(
-                    f"the constraint {self.text!r} has {_described(node)}; constraints are made of "
-                    "names, numbers, arithmetic and comparisons"
-                )
+        strange = _strange(self._tree)
+        if strange:
+            raise UsageError(
+                f"the constraint {self.text!r} has {strange}; constraints are made of names, "
+                "numbers, arithmetic and comparisons"
+            )
         if not self.names:
             raise UsageError(f"the constraint {self.text!r} names no parameter")
 
@@ -214,6 +214,28 @@ _KNOWN: tuple[type[ast.AST], ...] = (
     *(ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp),
     *(ast.Name, ast.Load, ast.Constant, ast.Tuple, ast.List, ast.Call),
 )
+
+
+def computed(node: ast.expr, known: Mapping[str, Value]) -> Value:
+    """Return the value of an expression of known names, by the rules of a `Relation`.
+
+    Raises:
+        UsageError: The expression has something else.
+    """
+    strange = _strange(node)
+    if strange:
+        raise UsageError(f"an expression has {strange}; numbers, names and arithmetic make one")
+    unknown = [name for name in _names_of(node) if name not in known]
+    if unknown:
+        raise UsageError(f"an expression names {unknown[0]!r}, which is unknown")
+    columns = {name: column for column, name in enumerate(known)}
+    return _compiled(node, columns)(tuple(known.values()))
+
+
+def _strange(tree: ast.AST) -> str:
+    """Return what no relation may have; an empty text where there is nothing of the kind."""
+    nodes = (node for node in ast.walk(tree) if not isinstance(node, _KNOWN))
+    return next(map(_described, nodes), "")
 
 
 def _described(node: ast.AST) -> str:
