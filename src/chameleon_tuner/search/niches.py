@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon_tuner.search.history import History
-from chameleon_tuner.space import IntArray, Tile
+from chameleon_tuner.space import IntArray
 
 DECIDING = 3
 """The number of knobs that make a niche where there are no tiles. Three knobs of the hub's kernels
@@ -27,7 +27,7 @@ def niches(history: History, rows: IntArray) -> npt.NDArray[np.uint64]:
         The hashes; equal hashes are equal niches.
     """
     space = history.space
-    if any(isinstance(knob, Tile) for sketch in space.sketches for knob in sketch.knobs):
+    if space.tiled:
         return space.micro_kernels(rows)
     columns = np.sort(np.argsort(-explained(history), kind="stable")[:DECIDING])
     return space.keys(rows[:, [0, *(1 + columns)]])

@@ -64,6 +64,11 @@ class DesignSpace:
         """The number of knobs of the widest sketch; a row has one column more."""
         return max(len(sketch.knobs) for sketch in self.sketches)
 
+    @cached_property
+    def tiled(self) -> bool:
+        """Whether a knob is a tile, as in the schedules of a compiler."""
+        return any(isinstance(knob, Tile) for sketch in self.sketches for knob in sketch.knobs)
+
     # -- rows and configurations
 
     def rows(self, configurations: Sequence[Configuration]) -> IntArray:
