@@ -303,3 +303,10 @@ def test_bad_values_say_so() -> None:
 def test_the_values_of_every_kind_of_knob_are_listed() -> None:
     for knob in constrained_space().sketches[0].knobs:
         assert len(values_of(knob)) == len(knob)
+
+
+def test_a_parameter_with_one_value_has_no_feature() -> None:
+    space = parameter_space({"a": [1, 2], "precision": [32], "layout": ["row"], "b": [0, 1]})
+    assert space.feature_names == ("sketch0", "knob0", "knob3")
+    rows = space.sample(10, np.random.default_rng(0))
+    np.testing.assert_array_equal(space.encode(rows)[:, 1:], rows[:, [1, 4]])

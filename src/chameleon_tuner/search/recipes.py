@@ -76,9 +76,15 @@ def _cold(task: Task, shared: SharedRecords) -> Surrogate:
 
 
 def _informed(task: Task, shared: SharedRecords) -> Surrogate:
-    """Build a cost model with shared records, the shipped prior and a price for long builds."""
+    """Build a cost model with shared records, the shipped prior and a price for long builds.
+
+    A program with parameters has neither: no prior fits, and the price of a long build leads away
+    from unrolled kernels, which were the fastest on one of two GPUs (docs/evaluation.md).
+    """
     from chameleon_tuner.search.cost import prior  # only for recipes with a prior
 
+    if not task.space.tiled:
+        return _cold(task, shared)
     known = prior.shipped(task.space.feature_names, task.vector_bits)
     building = BuildCost(task.space, known.building if known else None)
     return TreeSurrogate(task.space, shared=shared, prior=known, building=building)

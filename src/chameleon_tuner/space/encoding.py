@@ -74,7 +74,7 @@ class _SketchEncoder:
     """
 
     def __init__(self, sketch: Sketch, slots: Sequence[int], flags: FloatArray) -> None:
-        self._knobs = sketch.knobs
+        self._knobs, self._named = sketch.knobs, bool(sketch.names)
         tiles = {n: knob for n, knob in enumerate(sketch.knobs) if isinstance(knob, Tile)}
         self._logs = {number: np.log2(tile.factors) for number, tile in tiles.items()}
         self._inner = {n: np.cumsum(log[:, ::-1], axis=1) for n, log in self._logs.items()}
@@ -90,13 +90,23 @@ class _SketchEncoder:
         self.names = [*(f"sketch{other}" for other in range(len(flags))), *self._names(slots)]
 
     def _names(self, slots: Sequence[int]) -> Iterator[str]:
-        for knob, slot in zip(self._knobs, slots, strict=True):
-            yield from _knob_names(knob, f"knob{slot}")
+        for number, (knob, slot) in enumerate(zip(self._knobs, slots, strict=True)):
+            if not self._silent(number):
+                yield from _knob_names(knob, f"knob{slot}")
         for kind, parts, _ in self._footprints:
             yield from (f"{kind}{parts}.inner{level}" for level in range(parts - 1))
             yield f"{kind}{parts}.outer"
         if self._logs:
             yield "innermost"
+
+    def _silent(self, number: int) -> bool:
+        """Return whether a knob has no features: a parameter with a single value says nothing.
+
+        Trees draw some of the features for every node, and such a feature would be a wasted draw.
+        Knobs of compilers keep theirs, so that kernels of all sizes have the same features.
+        """
+        knob = self._knobs[number]
+        return self._named and len(knob) == 1 and not isinstance(knob, Tile | Location)
 
     def _table(self, number: int) -> FloatArray:
         """Return the features of a single knob for each of its values, shape (values, columns)."""
@@ -104,6 +114,8 @@ class _SketchEncoder:
         if isinstance(knob, Tile):
             inner = self._inner[number][:, 1 : knob.parts - 1]
             return np.concatenate([self._logs[number], inner], axis=1)
+        if self._silent(number):
+            return np.zeros((len(knob), 0))
         if isinstance(knob, Permutation):
             return knob.positions.astype(np.float64)
         if isinstance(knob, Category) and len(knob) > 2:
