@@ -5,8 +5,9 @@
 The files are Kernel Tuner caches or T4 results of the hub
 (https://github.com/AutoTuningAssociation/benchmark_hub), which this project neither has nor needs.
 Every run goes on to the 95% cutoff of its kernel, or to 220 evaluations if that is more, and is
-scored at both. Refused and failed candidates count as evaluations. Runs are kept in --out: the same
-command goes on where it was interrupted.
+scored at both. With --most 220 all runs end there; their score at the cutoff is then a lower bound,
+for the best so far only improves. Refused and failed candidates count as evaluations. Runs are kept
+in --out: the same command goes on where it was interrupted.
 
 A recipe `kernel-tuner:genetic_algorithm` is a strategy of Kernel Tuner in its own simulation mode,
 if it is installed (`pip install kernel_tuner`).
@@ -194,7 +195,7 @@ def main() -> None:
             cells, resampled, shares = [], [], []
             for path, scale in scales.items():
                 runs = [secs for job, secs in found.items() if job[:2] == (path, recipe)]
-                count = min(length, lengths[path], scale.cutoff)
+                count = min(length, scale.cutoff)
                 end = min(length, lengths[path])
                 score, resamples = figures(runs, scale, count)
                 share = np.mean([secs[:end].min() <= 1.01 * scale.seconds[0] for secs in runs])

@@ -310,3 +310,12 @@ def test_a_parameter_with_one_value_has_no_feature() -> None:
     assert space.feature_names == ("sketch0", "knob0", "knob3")
     rows = space.sample(10, np.random.default_rng(0))
     np.testing.assert_array_equal(space.encode(rows)[:, 1:], rows[:, [1, 4]])
+
+
+def test_integers_have_their_powers_of_two_apart() -> None:
+    space = parameter_space({"x": [16, 32, 48, 96, 0], "y": [1, 2, 4], "z": [0.5, 1.5]})
+    assert space.feature_names == ("sketch0", "knob0", "knob0.twos", "knob0.odd", "knob1", "knob2")
+    rows = space.rows([Configuration(0, (n, 0, 0)) for n in range(5)])
+    found = space.encode(rows)[:, 2:4]
+    expected = [[4, 0], [5, 0], [4, np.log2(3)], [5, np.log2(3)], [0, 0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

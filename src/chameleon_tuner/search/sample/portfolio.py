@@ -10,8 +10,15 @@ import numpy.typing as npt
 from chameleon_tuner.search.explore.base import Candidates
 from chameleon_tuner.search.history import History
 from chameleon_tuner.search.sample.base import Sampler, by_score, completed, fresh
-from chameleon_tuner.search.sample.spread import conditioned_picks, log_correlations
+from chameleon_tuner.search.sample.spread import (
+    conditioned_picks,
+    log_correlations,
+    untried,
+)
 from chameleon_tuner.space import IntArray
+
+RESOLUTION = 0.01
+"""The least relative gain that counts, as in `Curiosity`."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class PortfolioSampler:
     """The number of candidates of the largest bounds to pick from."""
     leaders: int = 3
     """The number of the fastest whose neighbours are refined."""
+    patience: int = 32
+    """The number of trials without a gain of 1% after which untried niches take the places of the
+    best means: a search that has settled learns nothing from more of the same."""
 
     def select(
         self, candidates: Candidates, history: History, plan: int, rng: np.random.Generator
@@ -55,7 +65,7 @@ class PortfolioSampler:
         refined = left[self._near(usable.rows[left], usable.scores[left], history)][: plan // 4]
         left = np.setdiff1d(left, refined)
         missing = plan - len(explored) - len(refined)
-        best = left[by_score(usable.scores[left])][:missing]
+        best = left[self._last(usable.take(left), history)][:missing]
         chosen = np.concatenate([explored, refined, best])
         return completed(usable.rows[chosen], history, plan, rng)
 
@@ -66,6 +76,14 @@ class PortfolioSampler:
         some = usable.take(best)
         alike = log_correlations(history.space.encode(some.rows), self.reach)
         return best[conditioned_picks(some, alike, count, self.beta, self.noise)]
+
+    def _last(self, left: Candidates, history: History) -> npt.NDArray[np.int64]:
+        """Return the positions of untried niches in a stalled search, then of the best means."""
+        best = by_score(left.scores)
+        if not history.stalled(self.patience, RESOLUTION):
+            return best
+        new = untried(left, history, left.scores + self.beta * left.uncertainty)
+        return np.concatenate([new, best[~np.isin(best, new)]])
 
     def _near(
         self, rows: IntArray, scores: npt.NDArray[np.float64], history: History
