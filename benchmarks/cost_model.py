@@ -187,9 +187,10 @@ def judge(
     size = min(size, int(0.8 * len(order)))
     known, rest = order[:size], order[size:]
     features = recording.space.encode(recording.rows)
-    wanted = targets(recording.history(known), goal)
+    history = recording.history(known)
+    wanted = targets(history, goal)
     start = time.perf_counter()
-    predict = learn(features[known], wanted, seed)
+    predict = learn(recording.space.encode(history.ran), wanted, seed)
     fit_secs = time.perf_counter() - start
     truth = np.log(recording.seconds[known].min() / recording.seconds[rest])
     quality = qualities(predict(features[rest]), truth)

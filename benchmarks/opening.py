@@ -29,6 +29,7 @@ from chameleon_tuner.ports.judge import Final
 from chameleon_tuner.search.recipes import Recipe, resolve_recipe
 from chameleon_tuner.search.sample.base import Sampler
 from chameleon_tuner.search.sample.opening import WithOpening
+from chameleon_tuner.search.sample.portfolio import ByKind
 from chameleon_tuner.space.task import DIRECT, Task
 from chameleon_tuner.system.clock import Stopwatch
 from chameleon_tuner.system.machine import cpu_name, thread_environment, usable_cores
@@ -42,8 +43,9 @@ def recipes(batch: int) -> dict[str, Recipe]:
 
     def later(task: Task) -> Sampler:
         sampler = whole.sampler(task)
-        assert isinstance(sampler, WithOpening)  # noqa: S101 - it is what is compared here
-        return sampler.sampler
+        assert isinstance(sampler, ByKind)  # noqa: S101 - it is what is compared here
+        assert isinstance(sampler.tiled, WithOpening)  # noqa: S101
+        return sampler.tiled.sampler
 
     return {"with": whole, "without": replace(whole, sampler=later)}
 

@@ -36,6 +36,7 @@ TEXTS = {name: path.read_text() for name, path in PAGES.items()}
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 NOT_RUN = {
+    "compare.md": ["needs files of the Benchmark Hub"],
     "contributing.md": ["compares two replays, which take some minutes each"],
     "deploy.md": ["a part; tests/backends/tvm/deploy/test_exporting.py runs a whole program"],
     "models.md": [

@@ -53,3 +53,17 @@ def test_the_default_recipe_looks_where_it_has_not_settled() -> None:
 def _proposed(recipe: str, model: TreeSurrogate, history: History) -> Candidates:
     explorer = RECIPES[recipe].explorer(SharedRecords())
     return explorer.propose(SPACE, model, history, np.random.default_rng(1))
+
+
+def test_the_recipe_random_is_random() -> None:
+    """It does not take what the cost model likes: its picks are as good as draws on average."""
+    history = History(SPACE)
+    history.extend(measure(BOWL, SPACE.sample(64, np.random.default_rng(0))))
+    model = TreeSurrogate(SPACE)
+    model.fit(history)
+    rng, recipe = np.random.default_rng(1), RECIPES["random"]
+    drawn = BOWL.score(SPACE.sample(5000, rng))
+    some = recipe.explorer(SharedRecords()).propose(SPACE, model, history, rng)
+    batch = recipe.sampler(TASK).select(some, history, 64, rng)
+    error = drawn.std() / np.sqrt(len(batch))
+    assert abs(BOWL.score(batch).mean() - drawn.mean()) < 3 * error

@@ -141,6 +141,7 @@ def readable(space: DesignSpace, configuration: Configuration) -> list[Any]:
         if isinstance(knob, Tile):
             decisions.append(list(knob.value_at(index)))
         else:
-            value = knob.values[index]
-            decisions.append(int(value) if isinstance(knob, Choice) else value)
+            decisions.append(
+                int(knob.values[index]) if isinstance(knob, Choice) else knob.values[index]
+            )
     return decisions

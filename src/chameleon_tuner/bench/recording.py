@@ -50,6 +50,11 @@ class Recording:
     threads: int
     versions: Mapping[str, str]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every configuration of the design space is recorded."""
+        return len(self.outcomes) == self.task.space.count
+
 
 def history_of(recording: Recording) -> History:
     """Return the history of a search that has measured everything in a recording."""

@@ -51,6 +51,11 @@ class History:
         self.seconds = np.append(self.seconds, [outcome.seconds for outcome in fresh])
         return fresh
 
+    @property
+    def ran(self) -> IntArray:
+        """The rows of the candidates that ran, in order, shape (m, 1 + width)."""
+        return self.rows[np.isfinite(self.seconds)]
+
     def visited(self, rows: IntArray) -> npt.NDArray[np.bool_]:
         """Return which rows, shape (n, 1 + width), were measured, were rejected or failed, (n,)."""
         return np.isin(self.space.keys(rows), self._visited)

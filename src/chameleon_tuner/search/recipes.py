@@ -24,6 +24,7 @@ from chameleon_tuner.search.explore.evolutionary import (
 )
 from chameleon_tuner.search.explore.local import AnnealingExplorer, DescentExplorer
 from chameleon_tuner.search.explore.pool import RandomExplorer
+from chameleon_tuner.search.explore.whole import WholeExplorer
 from chameleon_tuner.search.history import History
 from chameleon_tuner.search.loop import TaskSearch
 from chameleon_tuner.search.sample.adaptive import AdaptiveSampler
@@ -35,6 +36,7 @@ from chameleon_tuner.search.sample.baselines import (
     TakeAllSampler,
 )
 from chameleon_tuner.search.sample.opening import WithOpening
+from chameleon_tuner.search.sample.portfolio import ByKind, PortfolioSampler
 from chameleon_tuner.search.sample.spread import Curiosity, SpreadSampler
 from chameleon_tuner.space.task import Task
 
@@ -74,9 +76,15 @@ def _cold(task: Task, shared: SharedRecords) -> Surrogate:
 
 
 def _informed(task: Task, shared: SharedRecords) -> Surrogate:
-    """Build a cost model with shared records, the shipped prior and a price for long builds."""
+    """Build a cost model with shared records, the shipped prior and a price for long builds.
+
+    A program with parameters has neither: no prior fits, and the price of a long build leads away
+    from unrolled kernels, which were the fastest on one of two GPUs (docs/evaluation.md).
+    """
     from chameleon_tuner.search.cost import prior  # only for recipes with a prior
 
+    if not task.space.tiled:
+        return _cold(task, shared)
     known = prior.shipped(task.space.feature_names, task.vector_bits)
     building = BuildCost(task.space, known.building if known else None)
     return TreeSurrogate(task.space, shared=shared, prior=known, building=building)
@@ -88,7 +96,8 @@ def _mixed() -> Explorer:
 
 def _islands(shared: SharedRecords) -> Explorer:
     islands = EvolutionaryExplorer(EvolutionConfig(islands=True))
-    return WithTwins(MixedExplorer([islands, DescentExplorer(), ElitesExplorer()]), shared)
+    mixed = MixedExplorer([islands, DescentExplorer(), ElitesExplorer()])
+    return WithTwins(WholeExplorer(mixed), shared)
 
 
 def _curious(task: Task) -> Sampler:
@@ -98,7 +107,7 @@ def _curious(task: Task) -> Sampler:
     (docs/log.md).
     """
     spread = SpreadSampler(beta=2.0, of_each=0.125, curiosity=Curiosity())
-    return WithOpening(spread, Core.of(task))
+    return ByKind(tiled=WithOpening(spread, Core.of(task)), plain=PortfolioSampler())
 
 
 def _ppo() -> Explorer:

@@ -135,12 +135,14 @@ class Standing:
         trials: The number of trials so far.
         best_secs: The best latency after each batch, in seconds.
         exhausted: Whether the space has nothing left to measure.
+        partial: The number of trials since the last entry of `best_secs`.
     """
 
     task: Task
     trials: int = 0
     best_secs: list[float] = field(default_factory=list)
     exhausted: bool = False
+    partial: int = 0
 
     @property
     def fastest_secs(self) -> float:
@@ -330,6 +332,9 @@ class GradientScheduler:
     def observe(self, task: Task, measured: int, best_secs: float, *, exhausted: bool) -> None:
         """Record the result of a batch.
 
+        A sampler may choose fewer than were planned. Less than half a batch counts together with
+        those after it, so that patience is a number of trials.
+
         Args:
             task: The task that was measured.
             measured: The number of new trials.
@@ -338,7 +343,13 @@ class GradientScheduler:
         """
         standing = self.standings[task.key]
         standing.trials += measured
-        standing.best_secs.append(best_secs)
+        standing.partial += measured
+        whole = 2 * measured >= self._batch or standing.partial >= self._batch
+        if whole or not standing.best_secs:
+            standing.best_secs.append(best_secs)
+            standing.partial = 0
+        else:
+            standing.best_secs[-1] = best_secs
         standing.exhausted = exhausted
 
 

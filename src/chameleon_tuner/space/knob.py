@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import permutations
 from math import isqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +117,74 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Category:
+    """A choice of one of several values without an order, such as a layout or a flag.
+
+    Attributes:
+        values: The distinct values: texts, numbers or truth values.
+    """
+
+    values: tuple[str | float | bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def moves(self) -> IntArray:
+        """The index after each move, shape (n, n // 2, 3); any value is one move from any other.
+
+        Move d leads to the value that is d + 1 places further or, outward, before it, cyclically.
+        """
+        here = np.arange(len(self))
+        steps = np.arange(1, max(1, len(self) // 2) + 1)
+        stay = np.repeat(here[:, None], len(steps), axis=1)
+        moves = np.stack([here[:, None] - steps, stay, here[:, None] + steps], axis=2)
+        return np.asarray(moves % len(self), dtype=np.int32)
+
+
+MOST_ITEMS = 7
+"""The most items of a permutation, which has 5,040 values then."""
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """An order of a few items, such as of nested loops.
+
+    Attributes:
+        items: The distinct items, at most `MOST_ITEMS`.
+    """
+
+    items: tuple[str | int, ...]
+
+    @cached_property
+    def values(self) -> tuple[tuple[str | int, ...], ...]:
+        """All orders; the first is that of the items."""
+        return tuple(permutations(self.items))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def positions(self) -> IntArray:
+        """The position of every item in every order, shape (n, items)."""
+        numbered = permutations(range(len(self.items)))
+        return np.argsort(np.array(list(numbered), dtype=np.int32), axis=1).astype(np.int32)
+
+    @cached_property
+    def moves(self) -> IntArray:
+        """The index after each move, shape (n, items - 1, 3): neighbours change places."""
+        index = {value: n for n, value in enumerate(self.values)}
+        count = len(self.items)
+        here = np.arange(len(self), dtype=np.int32)
+        table = np.repeat(here, 3 * (count - 1)).reshape(len(self), count - 1, 3)
+        for n, value in enumerate(self.values):
+            for place in range(count - 1):
+                other = (*value[:place], value[place + 1], value[place], *value[place + 2 :])
+                table[n, place, OUTWARD] = table[n, place, INWARD] = index[other]
+        return table
+
+
+@dataclass(frozen=True)
 class Location:
     """The location at which a block is computed: inlined (-2), at the root (-1), or at loop i.
 
@@ -146,4 +216,24 @@ class Location:
         return ordered_moves(len(self))
 
 
-Knob = Tile | Choice | Location
+Knob = Tile | Choice | Category | Permutation | Location
+
+
+def values_of(knob: Knob) -> Sequence[Any]:
+    """Return the values of a knob in its order; those of a tile are tuples of its factors."""
+    if isinstance(knob, Tile):
+        return [tuple(factors) for factors in knob.factors.tolist()]
+    return knob.values
+
+
+def coordinates_of(knob: Knob) -> npt.NDArray[np.float64]:
+    """Return the coordinates of the values, shape (n, d), whose distances are numbers of steps.
+
+    The distance is the sum of the differences. Two categories are one step apart, an order of items
+    is as far from another as neighbours have to change places, at least.
+    """
+    if isinstance(knob, Category):
+        return np.eye(len(knob)) / 2
+    if isinstance(knob, Permutation):
+        return knob.positions / 2
+    return np.arange(len(knob), dtype=np.float64)[:, None]

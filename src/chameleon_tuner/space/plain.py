@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chameleon_tuner.core.errors import UsageError
-from chameleon_tuner.space.knob import Choice, Knob, Location, Tile
+from chameleon_tuner.space.knob import (
+    MOST_ITEMS,
+    Category,
+    Choice,
+    Knob,
+    Location,
+    Permutation,
+    Tile,
+    values_of,
+)
+from chameleon_tuner.space.relation import Constraint, Relation, Table
 from chameleon_tuner.space.sketch import Sketch
 from chameleon_tuner.space.space import DesignSpace
 
 _LARGEST = 2**31 - 1  # the largest value in the int32 arrays of factors
 
 
-def to_plain(space: DesignSpace) -> list[list[dict[str, Any]]]:
-    """Return the knobs of every sketch, in order, as dictionaries of their kind and fields."""
-    return [[_plain_knob(knob) for knob in sketch.knobs] for sketch in space.sketches]
+def to_plain(space: DesignSpace) -> list[Any]:
+    """Return the knobs of every sketch, in order, as dictionaries of their kind and fields.
+
+    A sketch with names is a dictionary of its knobs, their names, and its constraints: relations as
+    text, and what functions and tables leave as tables of the legal values.
+    """
+    return [_plain_sketch(sketch) for sketch in space.sketches]
 
 
 def from_plain(data: Any) -> DesignSpace:
@@ -29,17 +43,45 @@ def from_plain(data: Any) -> DesignSpace:
     return DesignSpace(tuple(_sketch_of(sketch) for sketch in data))
 
 
+def _plain_sketch(sketch: Sketch) -> Any:
+    knobs = [_plain_knob(knob) for knob in sketch.knobs]
+    if not sketch.names:
+        return knobs
+    texts = [one.text for one in sketch.constraints if isinstance(one, Relation)]
+    others = {
+        name for one in sketch.constraints if not isinstance(one, Relation) for name in one.names
+    }
+    tables = [
+        {"names": names, "rows": group.rows.tolist()}
+        for group in sketch.groups
+        if others.intersection(names := [sketch.names[column] for column in group.columns])
+    ]
+    return {"names": list(sketch.names), "knobs": knobs, "constraints": [*texts, *tables]}
+
+
 def _plain_knob(knob: Knob) -> dict[str, Any]:
     if isinstance(knob, Tile):
         fields = ("extent", "parts", "max_innermost", "spatial")
         return {"kind": "tile", **{name: getattr(knob, name) for name in fields}}
     if isinstance(knob, Choice):
         return {"kind": "choice", "values": list(knob.values)}
+    if isinstance(knob, Category):
+        return {"kind": "category", "values": list(knob.values)}
+    if isinstance(knob, Permutation):
+        return {"kind": "permutation", "items": list(knob.items)}
     loops = [None if loop is None else list(loop) for loop in knob.loops]
     return {"kind": "location", "loops": loops, "inlinable": knob.inlinable}
 
 
 def _sketch_of(data: Any) -> Sketch:
+    match data:
+        case {"names": list(names), "knobs": list(listed), "constraints": list(constraints)}:
+            knobs = tuple(_knob_of(knob) for knob in listed)
+            if len(set(names)) != len(knobs) or not all(isinstance(n, str) for n in names):
+                raise UsageError("not a design space: its knobs have no distinct names")
+            known = dict(zip(names, knobs, strict=True))
+            given = tuple(_constraint_of(one, known) for one in constraints)
+            return Sketch(knobs, tuple(names), given)
     if not isinstance(data, list):
         raise UsageError(f"not a design space: {_shown(data)} is no list of knobs")
     knobs = tuple(_knob_of(knob) for knob in data)
@@ -61,14 +103,43 @@ def _knob_of(data: Any) -> Knob:
             return Tile(extent, parts, innermost, spatial)
         case {"kind": "choice", "values": [_, *_] as values} if all(map(_is_number, values)):
             return Choice(tuple(values))
+        case {"kind": "category", "values": [_, *_] as values} if _are_labels(values):
+            return Category(tuple(values))
+        case {"kind": "permutation", "items": [_, *_] as items} if _are_labels(items):
+            if len(items) <= MOST_ITEMS:
+                return Permutation(tuple(items))
         case {"kind": "location", "loops": list(loops), "inlinable": bool(inlinable)}:
             return Location(tuple(_loop_of(loop) for loop in loops), inlinable)
     raise UsageError(f"not a design space: {_shown(data)} is no knob")
 
 
+def _constraint_of(data: Any, knobs: Mapping[str, Knob]) -> Constraint:
+    match data:
+        case str(text):
+            return Relation(text)
+        case {"names": [_, *_] as names, "rows": [_, *_] as rows} if set(names) <= set(knobs):
+            values = [values_of(knobs[name]) for name in names]
+            return Table(tuple(names), tuple(_values_of(row, values) for row in rows))
+    raise UsageError(f"not a design space: {_shown(data)} is no constraint")
+
+
+def _values_of(row: Any, values: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    """Return the values of a row of indices."""
+    if isinstance(row, list) and len(row) == len(values):
+        pairs = list(zip(row, values, strict=True))
+        if all(isinstance(index, int) and 0 <= index < len(known) for index, known in pairs):
+            return tuple(known[index] for index, known in pairs)
+    raise UsageError(f"not a design space: {_shown(row)} is no row of its table")
+
+
 def _has_factors(extent: int, parts: int, innermost: int) -> bool:
     positive = 0 < extent <= _LARGEST and parts > 0 and innermost > 0
     return positive and (parts > 1 or extent <= innermost)
+
+
+def _are_labels(values: Sequence[Any]) -> bool:
+    known = all(isinstance(value, str) or _is_number(value) for value in values)
+    return known and len(set(values)) == len(values)
 
 
 def _is_number(value: Any) -> bool:

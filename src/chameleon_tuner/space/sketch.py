@@ -11,13 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon_tuner.space.knob import IntArray, Knob, Location, Tile
+from chameleon_tuner.space.legal import Group, groups_of
+from chameleon_tuner.space.relation import Constraint
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """A tuple of knobs, in the order of the sampling instructions of its trace."""
+    """A tuple of knobs, and constraints between them.
+
+    Attributes:
+        knobs: The knobs; those of a trace are in the order of its sampling instructions.
+        names: The names of the knobs, if they have any; constraints need them.
+        constraints: What combinations of values are legal.
+    """
 
     knobs: tuple[Knob, ...]
+    names: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
     @cached_property
     def sizes(self) -> IntArray:
@@ -26,22 +36,61 @@ class Sketch:
 
     @property
     def count(self) -> int:
-        """The number of configurations if every location were legal."""
-        return prod(len(knob) for knob in self.knobs)
+        """The number of configurations that meet the constraints if every location were legal."""
+        tied = {column for group in self.groups for column in group.columns}
+        free = (len(knob) for number, knob in enumerate(self.knobs) if number not in tied)
+        return prod(free) * prod(len(group) for group in self.groups)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The knobs that constraints tie together, with their legal values."""
+        return groups_of(self.knobs, self.names, self.constraints)
+
+    def drawn(self, draws: npt.NDArray[np.float64]) -> IntArray:
+        """Return legal indices by numbers of [0, 1), uniformly; both have shape (n, knobs)."""
+        indices = (draws * self.sizes).astype(np.int32)
+        for group in self.groups:
+            chosen = (draws[:, group.columns[0]] * len(group)).astype(np.int64)
+            indices[:, group.columns] = group.rows[chosen]
+        return indices
+
+    def every(self) -> IntArray:
+        """Return the indices of every configuration, shape (count, knobs), not yet canonical."""
+        tied = {column for group in self.groups for column in group.columns}
+        free = [n for n in range(len(self.knobs)) if n not in tied]
+        sizes = [*(len(self.knobs[n]) for n in free), *(len(group) for group in self.groups)]
+        indices = np.zeros((self.count, len(self.knobs)), dtype=np.int32)
+        if self.knobs:
+            places = np.unravel_index(np.arange(self.count), sizes)
+            for n, place in zip(free, places, strict=False):
+                indices[:, n] = place
+            for group, place in zip(self.groups, places[len(free) :], strict=True):
+                indices[:, group.columns] = group.rows[place]
+        return indices
+
+    def legal(self, indices: IntArray) -> npt.NDArray[np.bool_]:
+        """Return which indices, shape (n, knobs), meet all constraints, shape (n,)."""
+        met = np.ones(len(indices), dtype=bool)
+        for group in self.groups:
+            met &= group.contains(indices[:, group.columns])
+        return met
 
     def canonical(self, indices: IntArray) -> IntArray:
-        """Replace every illegal location by the one that TVM would take.
+        """Replace what is illegal by what is near it.
 
-        The indices and the result have shape (n, knobs).
+        An illegal location becomes the one that TVM would take; values that break a constraint
+        become the nearest that meet all. The indices and the result have shape (n, knobs).
         """
         result: IntArray = indices.copy()
+        for group in self.groups:
+            result[:, group.columns] = group.repaired(result[:, group.columns])
         for number, knob in enumerate(self.knobs):
             if isinstance(knob, Location):
-                legal = self._legal(knob, result)
+                legal = self._legal_locations(knob, result)
                 result[:, number] = _last_legal(legal, result[:, number])
         return result
 
-    def _legal(self, knob: Location, indices: IntArray) -> npt.NDArray[np.bool_]:
+    def _legal_locations(self, knob: Location, indices: IntArray) -> npt.NDArray[np.bool_]:
         """Return which locations are legal, given the tiles, shape (n, len(knob)).
 
         If any loop is unknown, every location counts as legal, except that inlining depends on
@@ -91,7 +140,7 @@ def _last_legal(legal: npt.NDArray[np.bool_], index: IntArray) -> IntArray:
 def align(sketches: Sequence[Sketch]) -> tuple[tuple[int, ...], ...]:
     """Assign a slot number to each knob of every sketch.
 
-    Knobs of different sketches share a slot if they have the same kind and the same parameters; all
+    Knobs of different sketches share a slot if they have the same kind, parameters and name; all
     locations count as the same. Several such knobs are matched in their order. Two knobs of one
     sketch never share a slot.
     """
@@ -100,8 +149,10 @@ def align(sketches: Sequence[Sketch]) -> tuple[tuple[int, ...], ...]:
     for sketch in sketches:
         free = dict(enumerate(shapes))
         mine = []
-        for knob in sketch.knobs:
-            shape = ("location",) if isinstance(knob, Location) else knob
+        for number, knob in enumerate(sketch.knobs):
+            shape = (
+                ("location",) if isinstance(knob, Location) else (knob, sketch.names[number:][:1])
+            )
             slot = next((s for s, taken in free.items() if taken == shape), len(shapes))
             if slot == len(shapes):
                 shapes.append(shape)

@@ -56,13 +56,18 @@ class DesignSpace:
 
     @property
     def count(self) -> int:
-        """The number of configurations if every location were legal."""
+        """The number of configurations that meet the constraints if every location were legal."""
         return sum(sketch.count for sketch in self.sketches)
 
     @property
     def width(self) -> int:
         """The number of knobs of the widest sketch; a row has one column more."""
         return max(len(sketch.knobs) for sketch in self.sketches)
+
+    @cached_property
+    def tiled(self) -> bool:
+        """Whether a knob is a tile, as in the schedules of a compiler."""
+        return any(isinstance(knob, Tile) for sketch in self.sketches for knob in sketch.knobs)
 
     # -- rows and configurations
 
@@ -81,14 +86,17 @@ class DesignSpace:
         return [Configuration(row[0], tuple(row[1 : 1 + knobs[row[0]]])) for row in listed]
 
     def contains(self, configuration: Configuration) -> bool:
-        """Return whether the configuration's sketch and indices exist in this space."""
+        """Return whether the configuration exists in this space and meets its constraints."""
         if not 0 <= configuration.sketch < len(self.sketches):
             return False
         sizes = self.sketches[configuration.sketch].sizes.tolist()
         indices = configuration.indices
-        return len(indices) == len(sizes) and all(
-            0 <= index < size for index, size in zip(indices, sizes, strict=True)
-        )
+        if len(indices) != len(sizes):
+            return False
+        if not all(0 <= index < size for index, size in zip(indices, sizes, strict=True)):
+            return False
+        sketch = self.sketches[configuration.sketch]
+        return bool(sketch.legal(np.array([indices], dtype=np.int32))[0])
 
     def keys(self, rows: IntArray) -> npt.NDArray[np.uint64]:
         """Return a 64-bit hash of every row, shape (n,).
@@ -110,7 +118,7 @@ class DesignSpace:
     # -- sampling
 
     def sample(self, count: int, rng: np.random.Generator) -> IntArray:
-        """Draw `count` rows, uniformly over the sketches and over the values of each knob.
+        """Draw `count` rows, uniformly over the sketches and over what is legal in each.
 
         The rows are made canonical, shape (count, 1 + width).
         """
@@ -120,11 +128,11 @@ class DesignSpace:
         for number, sketch in enumerate(self.sketches):
             mine = rows[:, 0] == number
             knobs = len(sketch.knobs)
-            rows[mine, 1 : 1 + knobs] = (draws[mine, :knobs] * sketch.sizes).astype(np.int32)
+            rows[mine, 1 : 1 + knobs] = sketch.drawn(draws[mine, :knobs])
         return self.canonical(rows)
 
     def canonical(self, rows: IntArray) -> IntArray:
-        """Replace every illegal location in rows by the one that TVM would take; idempotent."""
+        """Replace what is illegal in rows, see `Sketch.canonical`; idempotent."""
         result: IntArray = rows.copy()
         for number, sketch in enumerate(self.sketches):
             mine = np.flatnonzero(rows[:, 0] == number)

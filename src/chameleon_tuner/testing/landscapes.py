@@ -16,7 +16,21 @@ from chameleon_tuner.core.outcome import Outcome, Status
 from chameleon_tuner.search.cost.base import FloatArray, Prediction, Targets
 from chameleon_tuner.search.cost.boosted import BoostingOptions, Ensemble, fit
 from chameleon_tuner.search.history import History
-from chameleon_tuner.space import Choice, DesignSpace, IntArray, Knob, Location, Sketch, Tile
+from chameleon_tuner.space import (
+    Choice,
+    DesignSpace,
+    IntArray,
+    Knob,
+    Location,
+    Permutation,
+    Sketch,
+    Tile,
+    booleans,
+    integers,
+    parameter_space,
+    powers_of_two,
+)
+from chameleon_tuner.space.knob import coordinates_of
 
 BEST_SECS = 1e-3
 """The seconds of a configuration with score 0, the optimum."""
@@ -92,6 +106,26 @@ def two_sketch_space() -> DesignSpace:
     return DesignSpace((plain, Sketch((*tiles, unroll, Location(loops, inlinable=False)))))
 
 
+def constrained_space() -> DesignSpace:
+    """Return a space of named parameters of all kinds, of which 1 in 5 combinations is legal."""
+    return parameter_space(
+        {
+            "block_x": powers_of_two(1, 256),
+            "block_y": powers_of_two(1, 256),
+            "tile": integers(1, 8),
+            "layout": ("rows", "columns", "blocks"),
+            "shared": booleans(),
+            "order": Permutation(("i", "j", "k")),
+            "unroll": (0, 16, 64),
+        },
+        (
+            "32 <= block_x * block_y <= 512",
+            "shared == 0 or block_x * tile * 4 <= 1024",
+            lambda layout, tile: layout != "blocks" or tile % 2 == 0,
+        ),
+    )
+
+
 def tiny_space() -> DesignSpace:
     """Return a space of 36 configurations, of which 28 are distinct in canonical form."""
     tile = Tile(4, 2, 64)
@@ -102,7 +136,8 @@ def coordinates(space: DesignSpace, rows: IntArray) -> npt.NDArray[np.float64]:
     """Return the coordinates of rows, (n, 1 + dims), such that a move changes one of them by 1.
 
     The first coordinate is the sketch. A tile has for every boundary log2 of the iterations inside
-    of it. A choice or a location has its index. Coordinates beyond those of a sketch are 0.
+    of it. A choice or a location has its index. The coordinates of a category or a permutation are
+    some of those in which moves are steps. Coordinates beyond those of a sketch are 0.
     """
     result = np.zeros((len(rows), space.move_dims))
     result[:, 0] = rows[:, 0]
@@ -116,8 +151,10 @@ def coordinates(space: DesignSpace, rows: IntArray) -> npt.NDArray[np.float64]:
                 result[mine, dim : dim + knob.parts - 1] = np.cumsum(logs[:, :0:-1], 1)[:, ::-1]
                 dim += knob.parts - 1
             else:
-                result[mine, dim] = index
-                dim += 1
+                width = knob.moves.shape[1]
+                where = coordinates_of(knob)[index]
+                result[mine, dim : dim + width] = where[:, :width]
+                dim += width
     return result
 
 

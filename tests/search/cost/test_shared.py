@@ -38,8 +38,8 @@ def test_a_history_that_grows_teaches_more_and_a_failure_alone_nothing() -> None
     known = mine.known()
     assert known is not None
     features, targets = known
-    assert len(features) == len(targets.scores) == len(mine.history) > 1
-    np.testing.assert_array_equal(features, SPACE.encode(mine.history.rows))
+    assert len(features) == len(targets.scores) == len(mine.history) - 1 > 1
+    np.testing.assert_array_equal(features, SPACE.encode(mine.history.ran))
 
 
 def test_alone_a_task_has_its_own() -> None:

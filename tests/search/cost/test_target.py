@@ -42,15 +42,15 @@ def test_scores_are_logs_of_the_speed_relative_to_the_fastest() -> None:
 @pytest.mark.parametrize(
     "status", [status for status in Status if status not in (Status.OK, Status.CENSORED)]
 )
-def test_a_failure_scores_a_little_below_the_worst_that_ran(status: Status) -> None:
-    scores = of(1e-3, status, 8e-3).scores
-    assert scores[1] == pytest.approx(scores[2] - TargetOptions().failure_gap)
+def test_a_failure_has_no_speed(status: Status) -> None:
+    with_failure, without = of(1e-3, status, 8e-3), of(1e-3, 8e-3)
+    assert with_failure.scores.tolist() == without.scores.tolist()
+    assert with_failure.weights.tolist() == without.weights.tolist()
 
 
 def test_scores_are_bounded_below() -> None:
-    options = TargetOptions(floor=-3.0, failure_gap=0.5)
-    scores = of(1e-6, 1e3, Status.CRASHED, options=options).scores
-    assert scores.tolist() == [0.0, -3.0, -3.5]
+    scores = of(1e-6, 1e3, Status.CRASHED, options=TargetOptions(floor=-3.0)).scores
+    assert scores.tolist() == [0.0, -3.0]
 
 
 def test_a_censored_outcome_counts_as_it_is_but_is_no_anchor() -> None:
@@ -86,11 +86,13 @@ def test_any_outcomes_give_bounded_targets(
     first: float, ends: list[float | Status | tuple[Status, float]]
 ) -> None:
     found = of(first, *ends)
-    options = TargetOptions()
-    assert (found.scores >= options.floor - options.failure_gap).all()
+    ended = (first, *ends)
+    assert len(found.scores) == len([end for end in ended if not isinstance(end, Status)])
+    assert (found.scores >= TargetOptions().floor).all()
     assert (found.scores <= 0).all()
     assert (found.weights > 0).all()
     assert found.weights.mean() == pytest.approx(1.0)
-    ran = [end for end in (first, *ends) if isinstance(end, float)]
-    kept = found.scores[[isinstance(end, float) for end in (first, *ends)]]
+    timed = [end for end in ended if not isinstance(end, Status)]
+    ran = [end for end in timed if isinstance(end, float)]
+    kept = found.scores[[isinstance(end, float) for end in timed]]
     assert (np.diff(kept[np.argsort(ran, kind="stable")]) <= 1e-12).all()

@@ -8,6 +8,7 @@ from chameleon_tuner.search.sample.base import Sampler
 from chameleon_tuner.search.sample.baselines import DiverseSampler, GreedySampler, TakeAllSampler
 from chameleon_tuner.search.sample.clusters import RatioKnee
 from chameleon_tuner.search.sample.opening import WithOpening
+from chameleon_tuner.search.sample.portfolio import PortfolioSampler
 from chameleon_tuner.search.sample.spread import Curiosity, SpreadSampler
 from chameleon_tuner.testing.contracts.sampler import SamplerContract
 
@@ -54,6 +55,12 @@ class TestSpreadAfterAnOpening(SamplerContract):
     @pytest.fixture
     def sampler(self) -> Sampler:
         return WithOpening(SpreadSampler(beta=2.0), Core(lanes=8, registers=16, threads=2))
+
+
+class TestPortfolio(SamplerContract):
+    @pytest.fixture
+    def sampler(self) -> Sampler:
+        return PortfolioSampler()
 
 
 class TestTakeAll(SamplerContract):

@@ -274,3 +274,17 @@ def test_a_kernel_that_only_one_way_can_compute_goes_on() -> None:
         scheduler.observe(other, 10, math.inf, exhausted=False)
     scheduler.observe(kernel, 10, 1.0, exhausted=False)
     assert following(scheduler) is kernel
+
+
+def test_small_batches_count_together() -> None:
+    """Patience is a number of trials, also where a sampler chooses fewer than were planned."""
+    one = task("one")
+    scheduler = GradientScheduler([one], Budget(10_000), 16)
+    for _ in range(5):
+        scheduler.observe(one, 16, 1.0, exhausted=False)
+    assert len(scheduler.standings[one.key].best_secs) == 5
+    for _ in range(4):
+        scheduler.observe(one, 4, 0.9, exhausted=False)
+    assert len(scheduler.standings[one.key].best_secs) == 6  # 5 and one of four parts
+    assert scheduler.standings[one.key].fastest_secs == 0.9
+    assert scheduler.standings[one.key].trials == 96

@@ -27,6 +27,9 @@ from chameleon_tuner.bench.compare.neutral import (
 from chameleon_tuner.bench.compare.processes import Assignment, run_process
 from chameleon_tuner.bench.compare.searching import searched
 from chameleon_tuner.bench.compare.suites import tasks_of
+from chameleon_tuner.bench.fair.documents import read_document
+from chameleon_tuner.bench.fair.reading import read_fair
+from chameleon_tuner.bench.figures.score import Scale
 from chameleon_tuner.bench.recording import Recording, read_recordings
 from chameleon_tuner.core.configuration import Configuration, DeployedKernel
 from chameleon_tuner.core.errors import UsageError
@@ -64,6 +67,10 @@ class Arena(Protocol):
         Yields:
             The name of a task and the microseconds of each of its kernels.
         """
+        ...
+
+    def scales(self) -> dict[str, Scale]:
+        """Return the times of everything in the tasks of which everything is known, by name."""
         ...
 
     def facts(self) -> dict[str, str]:
@@ -121,6 +128,10 @@ class MachineArena:
                 self._noise[name] = noise(samples.values())
                 yield name, {c: median_us(mine) for c, mine in samples.items()}
 
+    def scales(self) -> dict[str, Scale]:
+        """See `Arena.scales`; of a machine nothing is known in advance."""
+        return {}
+
     def facts(self) -> dict[str, str]:
         """See `Arena.facts`."""
         spread = sorted(self._noise.values())
@@ -170,7 +181,7 @@ class ReplayArena:
     """
 
     def __init__(self, paths: Sequence[Path], policy: str) -> None:
-        self._recordings = {r.task.name: r for r in read_recordings(paths)}
+        self._recordings = {r.task.name: r for r in _recordings(paths)}
         self._policy = policy
         self._counts = {name: len(r.outcomes) for name, r in self._recordings.items()}
 
@@ -221,6 +232,12 @@ class ReplayArena:
             truth = ReplayMeasurer(self._recordings[name], self._policy).true_us(distinct)
             yield name, dict(zip(distinct, np.asarray(truth).tolist(), strict=True))
 
+    def scales(self) -> dict[str, Scale]:
+        """See `Arena.scales`; of a Benchmark Hub file everything is known."""
+        whole = {name: r for name, r in self._recordings.items() if r.complete}
+        secs = {n: np.sort([o.seconds for o in r.outcomes]) for n, r in whole.items()}
+        return {n: Scale(all_[np.isfinite(all_)]) for n, all_ in secs.items() if all_[0] < np.inf}
+
     def facts(self) -> dict[str, str]:
         """See `Arena.facts`."""
         first = next(iter(self._recordings.values()))
@@ -232,6 +249,24 @@ class ReplayArena:
             "seconds": "recorded costs of building and running; exploring and fitting cost "
             "nothing here",
         }
+
+
+def _recordings(paths: Sequence[Path]) -> list[Recording]:
+    """Read recordings of this project and files in the FAIR formats.
+
+    Raises:
+        UsageError: A file is neither, or two files in the FAIR formats have the same name.
+    """
+    foreign = [path for path in paths if path.is_file() and read_document(path) is not None]
+    found = read_recordings([path for path in paths if path not in foreign])
+    for path in foreign:
+        recording = read_fair(path)
+        if any(other.task.name == recording.task.name for other in found):
+            raise UsageError(
+                f"{path}: {recording.task.name} is there twice; rename one of the files"
+            )
+        found.append(recording)
+    return found
 
 
 def digest_of(paths: Sequence[Path]) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
 from chameleon_tuner.bench.compare.arenas import Arena, MachineArena, ReplayArena, digest_of
 from chameleon_tuner.bench.compare.contest import Contest, Run, contestants_of
-from chameleon_tuner.bench.compare.folder import RECORDING, RESULTS, Folder, write_json
+from chameleon_tuner.bench.compare.folder import RECORDING, RESULTS, T4, Folder, write_json
 from chameleon_tuner.bench.compare.suites import (
     PAPER_SUITES,
     check_suite,
@@ -20,8 +20,10 @@ from chameleon_tuner.bench.compare.suites import (
     target_of,
     tasks_of,
 )
+from chameleon_tuner.bench.fair.writing import results_of, write_t4
 from chameleon_tuner.bench.figures.curve import Curve, curve_of, incumbents_of
 from chameleon_tuner.bench.figures.merit import Merit, figures_of_merit
+from chameleon_tuner.bench.figures.score import RecipeScore, scores
 from chameleon_tuner.bench.recording import Recording, recording_of, write_recordings
 from chameleon_tuner.core.configuration import DeployedKernel
 from chameleon_tuner.core.errors import UsageError
@@ -55,6 +57,7 @@ class ComparisonOptions:
             `figures_of_merit`.
         replay: Recordings to search on instead of this machine.
         policy: Replay policy, see `ReplayMeasurer`.
+        t4: Whether every run is written as T4 results, too.
     """
 
     suite: str | None = None
@@ -67,6 +70,7 @@ class ComparisonOptions:
     reference: str | None = None
     replay: Sequence[Path] = ()
     policy: str = "nearest"
+    t4: bool = False
 
     def contest(self) -> Contest:
         """Return the terms of the comparison, after checking them.
@@ -151,6 +155,7 @@ class Compared:
         facts: Notes about machine, clock and timer, see `Arena.facts`.
         versions: Versions of the packages.
         logs: Logs of all runs, cut to their budgets.
+        scores: Scores by recipe on the tasks of which everything is recorded, see `scores`.
     """
 
     folder: Path
@@ -161,6 +166,7 @@ class Compared:
     facts: Mapping[str, str]
     versions: Mapping[str, str]
     logs: Sequence[RunLog]
+    scores: Mapping[str, RecipeScore] = field(default_factory=dict)
 
 
 def compare(options: ComparisonOptions, out: Path, watcher: Watcher) -> Compared:
@@ -196,6 +202,7 @@ def compare(options: ComparisonOptions, out: Path, watcher: Watcher) -> Compared
         facts=arena.facts(),
         versions=identity["versions"],
         logs=logs,
+        scores=scores(logs, arena.scales()),
     )
     _write(compared, options, identity)
     return compared
@@ -288,12 +295,24 @@ def _write(compared: Compared, options: ComparisonOptions, identity: Mapping[str
                 {"name": t.name, "weight": t.weight, "flops": t.flops, "arguments": t.arguments}
                 for t in compared.tasks
             ],
+            "scores": strict_json(compared.scores),
             "merit": strict_json(compared.merit),
             "curves": strict_json(compared.curves),
         },
     )
     if not options.replay:
         write_recordings(folder / RECORDING, _recordings(compared))
+    if options.t4:
+        _write_t4(compared)
+
+
+def _write_t4(compared: Compared) -> None:
+    """Write every run as T4 results, with the trials in their order."""
+    spaces = {task.name: task.space for task in compared.tasks}
+    (compared.folder / T4).mkdir(exist_ok=True)
+    for log in compared.logs:
+        name = f"{log.task}.{log.recipe.replace(':', '-')}.{log.seed}.json.gz"
+        write_t4(compared.folder / T4 / name, results_of(spaces[log.task], log.trials))
 
 
 def _recordings(compared: Compared) -> list[Recording]:

@@ -23,7 +23,7 @@ from chameleon_tuner.space.plain import from_plain, to_plain
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.system.files import make_folder, write_whole
 
-TERMS, RESULTS, RECORDING = "comparison.json", "results.json", "recording.jsonl.gz"
+TERMS, RESULTS, RECORDING, T4 = "comparison.json", "results.json", "recording.jsonl.gz", "t4"
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ missing.
 
 A recipe is a name, a pair of explorer and sampler such as annealing+greedy, or 2x2 for the
 four pairs of the paper; name:trials gives it trials of its own. With --replay a recording takes
-the place of the machine, and minutes that of hours.
+the place of the machine, and minutes that of hours: of an earlier comparison, of Kernel Tuner (a
+cache file), or of the Benchmark Hub (T4 results).
 """
 
 
@@ -109,6 +110,7 @@ the place of the machine, and minutes that of hours.
 @click.option("--out", required=True, metavar="DIR", help="Folder of the comparison.")
 @click.option("--replay", multiple=True, type=_FILE, metavar="FILE", help="Recorded measurements.")
 @click.option("--policy", default="nearest", metavar="NAME", help=f"Of a replay: {POLICIES}.")
+@click.option("--t4", is_flag=True, help="Write every run as T4 results, too.")
 @target_option
 def compare(out: str, tasks: str | None, replay: Sequence[Path], **chosen: Any) -> None:
     """Compare tuners on the tasks of a suite."""

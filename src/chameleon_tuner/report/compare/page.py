@@ -18,7 +18,7 @@ from chameleon_tuner.bench.paper.tables import paper_tables
 from chameleon_tuner.report.compare.bars import two_by_two, where_time_went
 from chameleon_tuner.report.compare.clusters import ClusterRound, cluster_round, scatter
 from chameleon_tuner.report.compare.curves import AXES, by_task, over_tasks
-from chameleon_tuner.report.compare.tables import Table, merit_tables, paper_section
+from chameleon_tuner.report.compare.tables import Table, merit_tables, paper_section, score_table
 from chameleon_tuner.report.numbers import plural
 from chameleon_tuner.report.sections import terminal_table
 from chameleon_tuner.report.style import Drawing, inlined, saved, styled
@@ -102,9 +102,10 @@ def _page(view: ComparisonView, figures: list[tuple[Drawing, Markup]]) -> str:
 
 def write_comparison(compared: Compared) -> list[str]:
     """Write the report and its figures, and return the closing lines for the terminal."""
-    tables = merit_tables(compared.merit)
+    scored = score_table(compared.scores)
+    tables = [*scored, *merit_tables(compared.merit)]
     write_report(compared.folder, view_of(compared, tables))
-    shown = [line for table in tables[:2] for line in (*_printed(table), "")]
+    shown = [line for table in tables[: len(scored) + 2] for line in (*_printed(table), "")]
     path = compared.folder
     return [*shown, summary(compared.merit), f"{path}/report.html has the figures"]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chameleon_tuner.bench.figures.merit import Merit
 from chameleon_tuner.bench.figures.runs import Estimate
+from chameleon_tuner.bench.figures.score import RecipeScore, TaskScore
 from chameleon_tuner.bench.paper.published import CELLS, Published
 from chameleon_tuner.bench.paper.tables import Cell, NetworkRow, PaperTables
 from chameleon_tuner.report.numbers import MISSING, significant
@@ -128,6 +129,42 @@ def _latencies(merit: Merit) -> Table:
         rows,
         "Geomean over seeds, by the neutral timer.",
     )
+
+
+def score_table(scores: Mapping[str, RecipeScore]) -> list[Table]:
+    """Return the table of the scores on completely recorded tasks; none without such tasks."""
+    if not scores:
+        return []
+    tasks = {name: task for score in scores.values() for name, task in score.tasks.items()}
+    rows = [
+        (
+            recipe,
+            _estimate(score.score),
+            f"{score.within:.0%}",
+            f"{score.failed:.1%}",
+            *(_task_score(score.tasks.get(name)) for name in tasks),
+        )
+        for recipe, score in scores.items()
+    ]
+    budgets = ", ".join(f"{name} {task.budget} of {task.cutoff}" for name, task in tasks.items())
+    return [
+        Table(
+            "Score where every configuration is recorded",
+            ("recipe", "score", "runs within 1% of the optimum", "failed", *tasks),
+            rows,
+            "The community's score P: 0 is random search, 1 finds the optimum at once. Mean over "
+            "tasks; of each task the score, and the median evaluations to within 1% of the "
+            "optimum. Refused and failed candidates count as evaluations. Evaluations that are "
+            f"scored, of those to the 95% cutoff: {budgets}. {_INTERVAL}",
+        )
+    ]
+
+
+def _task_score(task: TaskScore | None) -> str:
+    if task is None:
+        return MISSING
+    reached = f"{task.to_optimum:.0f}" if math.isfinite(task.to_optimum) else "never"
+    return f"{task.score:.2f}, {reached}"
 
 
 def paper_section(paper: PaperTables) -> list[Table]:

@@ -59,10 +59,6 @@ class TargetOptions:
     """The lowest score of a candidate that ran; -4 is 55 times slower than the best. The shape of
     the slow tail is of no use. A floor of -4 has no cost; with -3 the overall rank correlation
     falls by 0.01."""
-    failure_gap: float = 0.25
-    """The difference between the score of the worst candidate that ran and the score of failures.
-    It is large enough that failures are avoided, and small enough that the trees still separate
-    fast from slow candidates."""
     emphasis: float = 0.5
     """The exponent of the weights, exp(emphasis * score); 0.5 gives the square root of the speed.
     It raises the rank correlation within the fastest third from 0.44 (unweighted) to 0.46, and
@@ -70,7 +66,7 @@ class TargetOptions:
 
 
 class Targets(NamedTuple):
-    """What a cost model learns, with one entry per outcome.
+    """What a cost model learns, with one entry per outcome that ran.
 
     Attributes:
         scores: The bounded scores -log(seconds / best), shape (n,).
@@ -82,7 +78,9 @@ class Targets(NamedTuple):
 
 
 def targets(history: History, options: TargetOptions) -> Targets:
-    """Compute the targets of all outcomes of a history, at least one of which ran, in order.
+    """Compute the targets of the outcomes that ran, at least one, in the order of a history.
+
+    Failures say nothing about speed; `Feasibility` learns from them.
 
     Scores are relative to the fastest `ok` outcome, or to the fastest `censored` one if there is no
     `ok` outcome. A `censored` outcome has the latency at which it was cut off; that is far slower
@@ -92,7 +90,6 @@ def targets(history: History, options: TargetOptions) -> Targets:
     ok = ran & np.array([outcome.status is Status.OK for outcome in history.outcomes])
     logs = np.log(np.maximum(history.seconds, _SHORTEST_SECS))
     best = logs[ok if ok.any() else ran].min()
-    scores = np.clip(best - logs, options.floor, 0.0)
-    scores[~ran] = scores[ran].min() - options.failure_gap
+    scores = np.clip(best - logs[ran], options.floor, 0.0)
     weights = np.exp(options.emphasis * scores)
     return Targets(scores, weights / weights.mean())

@@ -113,7 +113,7 @@ def _ensemble(held: Mapping[str, Any], name: str) -> Ensemble:
 
 
 def _known(histories: list[History], rng: np.random.Generator) -> Known:
-    speed = [(h.space.encode(h.rows), targets(h, TargetOptions())) for h in histories]
+    speed = [(h.space.encode(h.ran), targets(h, TargetOptions())) for h in histories]
     building = [known for h in histories if (known := building_targets(h)) is not None]
     return Known(fit(*_joined(speed), _SPEED, rng), fit(*_joined(building), _BUILDING, rng))
 

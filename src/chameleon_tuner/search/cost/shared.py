@@ -28,10 +28,10 @@ class Lessons:
         self._known: tuple[Float32, Targets] | None = None
 
     def known(self) -> tuple[Float32, Targets] | None:
-        """Return features, shape (n, d), and targets of all outcomes; None if nothing ran."""
+        """Return features, shape (n, d), and targets of what ran; None if nothing did."""
         history = self.history
-        if len(history) != self._length and np.isfinite(history.seconds).any():
-            self._known = history.space.encode(history.rows), targets(history, self._options)
+        if len(history) != self._length and len(ran := history.ran):
+            self._known = history.space.encode(ran), targets(history, self._options)
             self._length = len(history)
         return self._known
 

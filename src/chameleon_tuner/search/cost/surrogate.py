@@ -10,6 +10,7 @@ from threadpoolctl import ThreadpoolController
 from chameleon_tuner.search.cost.base import Prediction, TargetOptions
 from chameleon_tuner.search.cost.boosted import BoostingOptions, Corrected
 from chameleon_tuner.search.cost.building import BuildCost
+from chameleon_tuner.search.cost.feasible import Feasibility
 from chameleon_tuner.search.cost.prior import Known
 from chameleon_tuner.search.cost.shared import Lessons, SharedRecords
 from chameleon_tuner.search.history import History
@@ -68,6 +69,7 @@ class TreeSurrogate:
         self._lessons: Lessons | None = None
         self._speed = Corrected(prior.speed if prior else None)
         self._building = building
+        self._feasible = Feasibility()
 
     @property
     def fitted(self) -> bool:
@@ -75,7 +77,7 @@ class TreeSurrogate:
         return bool(self._speed)
 
     def fit(self, history: History) -> None:
-        """Learn from all outcomes so far, failures included.
+        """Learn speed from what ran, and the chance to run from all outcomes so far.
 
         A fit uses one thread, because it may run at the same time as builds, and so that sums do
         not depend on the machine's number of cores.
@@ -91,6 +93,8 @@ class TreeSurrogate:
             self._speed = self._speed.fitted(*known, len(history), self._boosting, rng)
             if self._building is not None:
                 self._building.fit(history, rng)
+            ran = np.isfinite(history.seconds)
+            self._feasible.fit(self._space.encode(history.rows), ran, rng)
 
     def _outgrown(self, history: History) -> bool:
         """Return whether a history is a new one, or has grown enough since the last fit."""
@@ -110,10 +114,14 @@ class TreeSurrogate:
     def predict(self, rows: IntArray) -> Prediction:
         """Predict the scores, -log(seconds / best), of rows of shape (n, 1 + width).
 
-        With a `building`, each score is reduced by the loss for a long build.
+        A score is the logarithm of a speed. The expected speed of what may fail is its speed times
+        the chance that it runs, so the logarithm of the chance is added. With a `building`, each
+        score is also reduced by the loss for a long build.
         """
         features = self._space.encode(rows)
         mean, std = self._speed.predict(features)
         if self._building is not None and self._speed:
             mean = mean - self._building.loss(features)
+        if self._speed:
+            mean = mean + np.log(self._feasible.chance(features))
         return Prediction(mean, std)

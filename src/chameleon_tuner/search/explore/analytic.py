@@ -257,13 +257,15 @@ def _indices(nest: _Nest, plan: _Plan, core: Core) -> tuple[int, ...]:
     )
 
 
-def _index(knob: Choice | Location, plan: _Plan, core: Core) -> int:
+def _index(knob: Knob, plan: _Plan, core: Core) -> int:
     """Return the limit of unrolling, or the location of what is computed before the product.
 
     Padding is computed by the thread that needs it: in the last of the loops that are shared.
     """
     if isinstance(knob, Choice):
         return int(np.argmin(np.abs(np.array(knob.values) - _UNROLLED)))
+    if not isinstance(knob, Location):
+        return 0  # the model knows nothing of it
     together = np.cumprod(plan.outer)
     shared = int(np.flatnonzero(together <= _JOBS * core.threads)[-1])
     return min(knob.values.index(shared), len(knob) - 1)

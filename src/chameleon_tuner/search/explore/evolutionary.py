@@ -13,6 +13,7 @@ from chameleon_tuner.search.cost.base import FloatArray, Surrogate
 from chameleon_tuner.search.explore.base import Candidates
 from chameleon_tuner.search.explore.pool import ENOUGH, KEEP, Islands, Pool, unscored
 from chameleon_tuner.search.history import History
+from chameleon_tuner.search.niches import niches
 from chameleon_tuner.space import DesignSpace, IntArray
 from chameleon_tuner.space.space import first_of_each, random_moves
 
@@ -133,10 +134,10 @@ class ElitesConfig:
 
 
 class ElitesExplorer:
-    """MAP-Elites explorer (Mouret and Clune 2015) with micro-kernels as niches.
+    """MAP-Elites explorer (Mouret and Clune 2015); the niches are micro-kernels, see `niches`.
 
-    It proposes and keeps the best configuration of each of the most promising micro-kernels. The
-    next round evaluates these, mutants of them, and new random rows. An instance serves one task.
+    It proposes and keeps the best configuration of each of the most promising niches. The next
+    round evaluates these, mutants of them, and new random rows. An instance serves one task.
     """
 
     def __init__(self, config: ElitesConfig | None = None) -> None:
@@ -156,7 +157,7 @@ class ElitesExplorer:
             return Candidates(rows, np.zeros(0), np.zeros(0), 1)
         mean, std = model.predict(rows)
         ranked = np.argsort(-mean, kind="stable")
-        first = first_of_each(space.micro_kernels(rows[ranked]))
+        first = first_of_each(niches(history, rows[ranked]))
         leading = ranked[first][: config.keep]
         # If there are few micro-kernels, further configurations of these are added.
         best = np.concatenate([leading, ranked[~first][: max(0, ENOUGH - len(leading))]])

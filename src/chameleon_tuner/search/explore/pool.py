@@ -164,9 +164,7 @@ def enumerate_rows(space: DesignSpace) -> IntArray:
     for number, sketch in enumerate(space.sketches):
         block = rows[start : start + sketch.count]
         block[:, 0] = number
-        if sketch.knobs:
-            indices = np.unravel_index(np.arange(sketch.count), sketch.sizes.tolist())
-            block[:, 1 : 1 + len(sketch.knobs)] = np.stack(indices, axis=1)
+        block[:, 1 : 1 + len(sketch.knobs)] = sketch.every()
         start += sketch.count
     return space.canonical(rows)
 
@@ -194,7 +192,8 @@ class RandomExplorer:
 
     Attributes:
         samples: The number of rows drawn per round; the best `keep` of them are candidates. If both
-            numbers are equal, the samples are unbiased, whatever the model predicts.
+            numbers are equal, the candidates are in the order of the draw, whatever the model
+            predicts, so that a sampler of the first ones is random search.
         keep: The number of candidates per round.
     """
 
@@ -207,11 +206,12 @@ class RandomExplorer:
         """See `Explorer.propose`; a round is one step."""
         if not model.fitted:
             return unscored(space, history, rng, self.keep)
-        pool = Pool(space, model, history, self.keep)
         rows = unvisited(space, history, self.samples, rng)
-        if len(rows):
-            pool.evaluate(rows)
-        return pool.candidates(1, rng)
+        mean, std = model.predict(rows) if len(rows) else (np.zeros(0), np.zeros(0))
+        drawn = Candidates(rows, mean, std, 1)
+        if len(drawn) <= self.keep:
+            return drawn
+        return drawn.take(np.argsort(-mean, kind="stable")[: self.keep])
 
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """Do nothing: there is nothing to learn."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from chameleon_tuner.search.explore.base import Candidates
 from chameleon_tuner.search.history import History
+from chameleon_tuner.search.niches import niches
 from chameleon_tuner.search.sample.base import by_score, completed, fresh, random_share
 from chameleon_tuner.search.sample.clusters import FloatArray, squared_distances, standardised
 from chameleon_tuner.space import IntArray
@@ -51,9 +52,9 @@ class Curiosity:
 def untried(
     candidates: Candidates, history: History, bounds: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64]:
-    """Return the best candidate of every micro-kernel that was not tried yet.
+    """Return the best candidate of every niche, such as a micro-kernel, that was not tried yet.
 
-    A micro-kernel of which a candidate failed counts as tried.
+    A niche of which a candidate failed counts as tried.
 
     Args:
         candidates: The n candidates.
@@ -63,11 +64,10 @@ def untried(
     Returns:
         The positions of the candidates, best bound first.
     """
-    space = history.space
     ranked = by_score(bounds)
-    niches = space.micro_kernels(candidates.rows[ranked])
-    new = ~np.isin(niches, space.micro_kernels(history.rows))
-    return ranked[new & first_of_each(niches)]
+    found = niches(history, candidates.rows[ranked])
+    new = ~np.isin(found, niches(history, history.rows))
+    return ranked[new & first_of_each(found)]
 
 
 @dataclass(frozen=True)

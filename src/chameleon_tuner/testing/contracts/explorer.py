@@ -22,7 +22,14 @@ from chameleon_tuner.core.outcome import Outcome, Status
 from chameleon_tuner.search.explore.base import Candidates, Explorer
 from chameleon_tuner.search.history import History
 from chameleon_tuner.space import DesignSpace
-from chameleon_tuner.testing.landscapes import Bowl, Oracle, measure, tiny_space, two_sketch_space
+from chameleon_tuner.testing.landscapes import (
+    Bowl,
+    Oracle,
+    constrained_space,
+    measure,
+    tiny_space,
+    two_sketch_space,
+)
 from chameleon_tuner.testing.landscapes import bowl as matmul_bowl
 
 Factory = Callable[[], Explorer]
@@ -47,6 +54,7 @@ LANDSCAPES = {
     "matmul": matmul_bowl(),
     "two sketches": bowl_in(two_sketch_space()),
     "tiny": bowl_in(tiny_space()),
+    "constrained": bowl_in(constrained_space()),
 }
 
 
