@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,20 @@ def tuned_run(
 def tuned_folder(tuned_run: TunedRun) -> Path:
     """The folder of `tuned_run`."""
     return tuned_run.folder
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Callable[..., Path]:
+    """Copy a program with parameters, and return the path of its specification."""
+
+    def written(specification: str = "") -> Path:
+        folder = tmp_path / "toy"
+        shutil.copytree(Path(__file__).parent / "toy_program", folder, dirs_exist_ok=True)
+        if specification:
+            (folder / "toy.toml").write_text(specification)
+        return folder / "toy.toml"
+
+    return written
 
 
 @pytest.fixture(autouse=True, scope="session")

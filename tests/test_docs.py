@@ -19,6 +19,8 @@ import pytest
 
 from chameleon_tuner.app.options import Options
 from chameleon_tuner.app.tune import by_name
+from chameleon_tuner.backends.program.knobs import space_of
+from chameleon_tuner.backends.program.parsing import parse
 from chameleon_tuner.backends.tvm.rewrites import registered
 from chameleon_tuner.bench.compare.comparison import ComparisonOptions
 from chameleon_tuner.cli.app import chameleon
@@ -135,7 +137,24 @@ TYPED = [
     if block.language in ("", "sh")
     for words in command_lines(block.code)
 ]
-COMMANDS: Mapping[str, click.Command] = chameleon.commands
+
+
+def commands_of(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """The commands by the words that call them, those of groups in their place."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
+COMMANDS: Mapping[str, click.Command] = dict(commands_of(chameleon))
+
+
+def called(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The name of the command that words call, and its arguments."""
+    count = 2 if isinstance(chameleon.commands.get(words[0]), click.Group) else 1
+    return " ".join(words[:count]), list(words[count:])
 
 
 def options_of(command: click.Command) -> set[str]:
@@ -153,10 +172,12 @@ COMMON = {"-h", "--help"}
 
 @pytest.mark.parametrize("words", TYPED)
 def test_typed_commands_can_be_parsed(words: list[str]) -> None:
-    [name, *arguments] = words
-    if name.startswith("-"):
-        assert name in options_of(chameleon) | COMMON
+    if words[0].startswith("-"):
+        assert words[0] in options_of(chameleon) | COMMON
         return
+    name, arguments = called(words)
+    if set(arguments) <= COMMON and name not in COMMANDS:
+        return  # the help of a group
     context = click.Context(chameleon, info_name="chameleon")
     parsed = COMMANDS[name].make_context(name, arguments, parent=context).params
     if name == "tune":
@@ -169,7 +190,8 @@ def test_typed_commands_can_be_parsed(words: list[str]) -> None:
 
 
 def test_there_are_commands_of_every_kind() -> None:
-    assert {words.values[0][0] for words in TYPED} >= set(COMMANDS)
+    typed = [words.values[0] for words in TYPED]
+    assert {called(words)[0] for words in typed if words} >= set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -180,9 +202,11 @@ def test_mentioned_commands_and_options_exist(page: str) -> None:
     for span in spans_of(page):
         [first, *words] = span.split()
         if first == "chameleon" and words and not words[0].startswith("-"):
-            known = options_of(COMMANDS[words[0]]) | COMMON if words[0] in COMMANDS else set()
-            used = {word for word in words if word.startswith("-")}
-            unknown += [] if words[0] in COMMANDS and used <= known else [span]
+            name, arguments = called(words)
+            known = options_of(COMMANDS[name]) | COMMON if name in COMMANDS else set()
+            used = {word for word in arguments if word.startswith("-")}
+            exists = name in COMMANDS or name in chameleon.commands
+            unknown += [] if exists and used <= known else [span]
         elif re.fullmatch(r"--[a-z-]+", first) and first not in ours and f'"{first}"' not in others:
             unknown.append(span)
     assert set(unknown) <= OF_OTHER_TOOLS
@@ -356,9 +380,16 @@ def test_what_is_not_run_is_known() -> None:
     assert marked == NOT_RUN
 
 
+@pytest.mark.parametrize(
+    "block", [b for b in BLOCKS if b.language == "toml"], ids=lambda b: b.place
+)
+def test_specifications_of_programs_can_be_read(block: Block) -> None:
+    assert space_of(parse(tomllib.loads(block.code), ROOT)).count > 1
+
+
 def test_languages_are_known() -> None:
     """A block in another language would not be checked."""
-    assert {block.language for block in BLOCKS} <= {"", "sh", "text", "python", "cpp"}
+    assert {block.language for block in BLOCKS} <= {"", "sh", "text", "python", "cpp", "toml"}
 
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES)

@@ -5,6 +5,14 @@
 >>> result.latency_ms  # doctest: +SKIP
 >>> session = chameleon_tuner.Session("tuned/")  # doctest: +SKIP
 >>> [output] = session.run(None, {"input": image})  # doctest: +SKIP
+
+It also finds the fastest parameters of anything that you time yourself:
+
+>>> study = chameleon_tuner.Study({"block": [16, 32, 64], "unroll": [1, 2, 4]}, seed=0)
+>>> for configuration in study.ask(4):
+...     study.tell(configuration, 1.0 / configuration["block"])
+>>> study.best.configuration["block"] in (16, 32, 64)
+True
 """
 
 from __future__ import annotations
@@ -14,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chameleon_tuner.app.database import ChameleonDatabase
     from chameleon_tuner.app.options import Options
+    from chameleon_tuner.app.study import Study
     from chameleon_tuner.app.tune import tune
     from chameleon_tuner.backends.tvm.deploy.session import Session
     from chameleon_tuner.backends.tvm.strategy import ChameleonStrategy
@@ -29,6 +38,7 @@ __all__ = [
     "Recipe",
     "Result",
     "Session",
+    "Study",
     "tune",
 ]
 
@@ -40,6 +50,7 @@ _HOMES = {
     "Recipe": "search.recipes",
     "Result": "report.result",
     "Session": "backends.tvm.deploy.session",
+    "Study": "app.study",
     "tune": "app.tune",
 }
 

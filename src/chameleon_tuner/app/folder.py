@@ -26,12 +26,15 @@ from chameleon_tuner.search.history import History
 from chameleon_tuner.system.files import RECORDS, require_file
 
 
-def check_folder(folder: Path, digest: str) -> None:
+def check_folder(
+    folder: Path, digest: str, other: str = "a different model (or of other shapes)"
+) -> None:
     """Check that a run of a model may write into a folder; nothing is changed.
 
     Args:
         folder: The output folder, which need not exist yet.
         digest: Digest of the model, see `backends.tvm.frontend.program.Program`.
+        other: What it is whose digest is another one.
 
     Raises:
         OutputError: The folder holds the run of another model, or files that are no run.
@@ -44,10 +47,7 @@ def check_folder(folder: Path, digest: str) -> None:
         with RecordStore.open(records, upgrade=False) as store:
             others = [run for run in store.runs() if run.info.model != digest]
         if others:
-            raise OutputError(
-                f"{folder} holds the run of a different model (or of other shapes); "
-                "give another --out"
-            )
+            raise OutputError(f"{folder} holds the run of {other}; give another --out")
     elif any(folder.iterdir()):
         raise OutputError(f"{folder} is not empty and holds no run; give another --out")
 

@@ -236,15 +236,25 @@ def _median(kernel: Timed) -> float:
 # -- who takes part
 
 
-def finalists_of(tasks: Sequence[Task], histories: Mapping[str, History]) -> list[Finalist]:
+def finalists_of(
+    tasks: Sequence[Task],
+    histories: Mapping[str, History],
+    most: int = FINALISTS,
+    rival: float = RIVAL,
+) -> list[Finalist]:
     """Return the fastest candidates of a kernel, and the fastest of every algorithm near them.
 
     Args:
         tasks: Tasks that compute the kernel.
         histories: What was measured, by key of the task.
+        most: Number of the fastest candidates.
+        rival: Those slower than this multiple of the fastest are left out.
+
+    Returns:
+        The finalists, those of one task beside each other.
     """
     ran = _by_speed(tasks, histories)
-    near = [finalist for secs, finalist in ran[:FINALISTS] if secs < RIVAL * ran[0][0]]
+    near = [finalist for secs, finalist in ran[:most] if secs < rival * ran[0][0]]
     others = _first_of_each(f for secs, f in ran if secs < OTHER_RIVAL * ran[0][0])
     chosen = [*near, *(other for other in others if other not in near)]
     return sorted(chosen, key=lambda f: tasks.index(f.task))  # a task's inputs are made once

@@ -12,6 +12,7 @@ from chameleon_tuner.cli import failures
 from chameleon_tuner.cli.commands.compare import compare
 from chameleon_tuner.cli.commands.export import export
 from chameleon_tuner.cli.commands.profile import profile
+from chameleon_tuner.cli.commands.program import program
 from chameleon_tuner.cli.commands.records import records
 from chameleon_tuner.cli.commands.report import report
 from chameleon_tuner.cli.commands.run import run
@@ -38,6 +39,7 @@ chameleon report tuned/                       its page again, report.html
 chameleon export tuned/ --out deploy/ --cpp   for programs without Python
 chameleon compare --suite resnet18 ...        tuners side by side
 chameleon records list                        what was measured so far
+chameleon program tune spec.toml --out best/  any program with parameters
 
 Exit codes: 0 done, 2 bad input, 3 nothing could be measured, 4 not verified, 130 interrupted.
 """
@@ -56,7 +58,9 @@ def chameleon(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (tune, tasks, run, profile, versus, report, export, compare, records, zoo):
+for _command in (
+    *(tune, tasks, run, profile, versus, report, export, compare, records, program, zoo),
+):
     chameleon.add_command(_command)
 
 

@@ -18,6 +18,10 @@ class ModelError(ChameleonError):
     """The model cannot be read, imported or given static shapes."""
 
 
+class ProgramError(ChameleonError):
+    """A program cannot be tuned: its specification is wrong, or its default configuration fails."""
+
+
 class TargetError(ChameleonError):
     """The target is unknown, or this machine cannot build or run for it."""
 

@@ -28,6 +28,8 @@ class Status(str, enum.Enum):
     TIMEOUT = "timeout"
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out_of_memory"
+    WRONG_OUTPUT = "wrong_output"
+    """It ran, and its output is not that of the reference."""
 
 
 @dataclass(frozen=True)

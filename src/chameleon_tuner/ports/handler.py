@@ -35,12 +35,15 @@ _MOST_CHARACTERS = 300
 class Failed(Exception):  # noqa: N818 - the failure of a candidate, not of the program
     """A request to a worker that failed.
 
+    A handler whose candidates run in processes of their own raises it, not fatal, to say how a
+    candidate ended. Where candidates run in the worker, it is the end of the worker that says it.
+
     Attributes:
         status: How it ended.
         fatal: Whether the worker died, and with it everything that it held.
     """
 
-    def __init__(self, status: Status, message: str, fatal: bool) -> None:
+    def __init__(self, status: Status, message: str, fatal: bool = False) -> None:
         super().__init__(message)
         self.status, self.fatal = status, fatal
 
@@ -63,7 +66,10 @@ class Request(abc.ABC, Generic[H, R]):
 
     @abc.abstractmethod
     def answered_by(self, handler: H) -> R:
-        """Return the handler's answer; whatever this raises is the failure of the request."""
+        """Return the handler's answer; whatever this raises is the failure of the request.
+
+        A `RejectedError` and a `Failed` say how it ended; otherwise `failure` says it.
+        """
 
 
 # -- what the parts of a handler answer

@@ -25,6 +25,14 @@ def microseconds(secs: float) -> str:
     return significant(secs * 1e6)
 
 
+def duration(secs: float) -> str:
+    """Format seconds with 3 significant digits and a unit: `12.3 ms`, `4.57 s`."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if secs >= scale:
+            return f"{significant(secs / scale)} {unit}"
+    return f"{significant(secs * 1e9)} ns" if math.isfinite(secs) else MISSING
+
+
 def gflops(flops: float, secs: float) -> str:
     """Format a throughput in 10^9 floating-point operations per second.
 

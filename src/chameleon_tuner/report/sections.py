@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
-from chameleon_tuner.report.style import saved
 from chameleon_tuner.system.files import MANIFEST, REPORT, strict_json, write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _UNLIMITED = 10_000
 """The width in characters of a file or a pipe, in which every row is on one line."""
@@ -176,6 +176,8 @@ class Addition:
         Returns:
             The lines for the terminal.
         """
+        from chameleon_tuner.report.style import saved  # a report without a chart needs no plots
+
         whole = {**strict_json(data), _OF: _state(folder)}
         text = json.dumps(whole, indent=2, allow_nan=False)
         write_whole(folder / f"{self.name}.json", f"{text}\n")

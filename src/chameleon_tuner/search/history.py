@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.outcome import DistinctOutcomes, Outcome, Status
 from chameleon_tuner.space import DesignSpace, IntArray
 
@@ -50,6 +51,11 @@ class History:
         self.rows = np.concatenate([self.rows, self.space.rows([o.configuration for o in fresh])])
         self.seconds = np.append(self.seconds, [outcome.seconds for outcome in fresh])
         return fresh
+
+    def reserve(self, configurations: Sequence[Configuration]) -> None:
+        """Count configurations as visited whose outcomes are still awaited."""
+        keys = self.space.keys(self.space.rows(configurations))
+        self._visited = np.union1d(self._visited, keys)
 
     @property
     def ran(self) -> IntArray:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from chameleon_tuner.measure.local import worker
+from chameleon_tuner.measure.local.limits import CompileLimit
 from chameleon_tuner.measure.local.worker import WorkerLimits
+from chameleon_tuner.space import Choice, DesignSpace, Sketch
+from chameleon_tuner.space.task import Task
 
 GIB = 2**30
 
@@ -25,3 +30,13 @@ def test_limits_follow_the_machine(
     assert limits.memory_bytes - stacks <= max(machine_gib * GIB / 2, 4 * GIB)
     assert 450 * 2**20 <= limits.recycle_bytes <= 900 * 2**20
     assert WorkerLimits.of_one().memory_bytes == machine_gib * GIB
+
+
+@pytest.mark.parametrize(("times", "secs"), [(8.0, 4.0), (math.inf, 60.0)])
+def test_compiling_is_limited_by_what_is_usual_unless_nothing_is(times: float, secs: float) -> None:
+    task = Task("toy", "toy", "", {}, DesignSpace((Sketch((Choice((0, 1)),)),)))
+    limit = CompileLimit(60.0, times)
+    for _ in range(8):
+        assert limit.secs(task) == 60.0
+        limit.observe(task, 0.5)
+    assert limit.secs(task) == secs

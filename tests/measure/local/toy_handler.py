@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from chameleon_tuner.core.configuration import Configuration, DeployedKernel, ForeignTrace
+from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.ports.entry import HandlerEntry
-from chameleon_tuner.ports.handler import RejectedError, Request, Scheduled, Timed
+from chameleon_tuner.ports.handler import Failed, RejectedError, Request, Scheduled, Timed
 from chameleon_tuner.ports.measurer import Timing, TimingPolicy
 from chameleon_tuner.space import Choice, DesignSpace, Sketch
 from chameleon_tuner.space.plain import from_plain, to_plain
@@ -70,6 +71,17 @@ class Remember(Request[Toy, object]):
     def answered_by(self, handler: Toy) -> object:
         before, handler.remembered = handler.remembered, self.value
         return before
+
+
+@dataclass(frozen=True)
+class Tell(Request[Toy, None]):
+    """The failure of a candidate that ran in a process of its own."""
+
+    status: Status
+    stage: ClassVar[str] = "tell"
+
+    def answered_by(self, handler: Toy) -> None:
+        raise Failed(self.status, "as the handler says")
 
 
 @dataclass(frozen=True)

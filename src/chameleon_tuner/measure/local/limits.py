@@ -38,6 +38,8 @@ class Timeouts:
         replay: Scheduling a candidate from its configuration (median 12 ms).
         compile: Compiling and loading (0.1 to 0.3 s, the tail reaches many seconds); an upper
             bound of `CompileLimit`.
+        compile_times: Compiling a candidate may take this multiple of the task's median build;
+            infinite where nothing but `compile` limits it.
         run: All runs of a candidate, drawing its inputs included.
         judge: Each step of a final: building its kernels, timing them, comparing their outputs.
             A neutral timing has this long and, on top of it, what its candidates may take to be
@@ -47,6 +49,7 @@ class Timeouts:
     load: float = 60.0
     replay: float = 10.0
     compile: float = 10.0
+    compile_times: float = TIMES
     run: float = 10.0
     judge: float = 300.0
 
@@ -60,10 +63,11 @@ class CompileLimit:
 
     Args:
         most: Upper bound of the limit in seconds.
+        times: Multiple of the usual time.
     """
 
-    def __init__(self, most: float) -> None:
-        self._most = most
+    def __init__(self, most: float, times: float = TIMES) -> None:
+        self._most, self._times = most, times
         self._all: deque[float] = deque(maxlen=_RECENT)
         self._of: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=_RECENT))
 
@@ -76,7 +80,7 @@ class CompileLimit:
         """Return the limit for the next candidate of a task, in seconds."""
         for builds, least in ((self._of[task.key], LEAST_SECS), (self._all, LEAST_ELSEWHERE_SECS)):
             if len(builds) >= _FEW:
-                return min(self._most, max(least, TIMES * statistics.median(builds)))
+                return min(self._most, max(least, self._times * statistics.median(builds)))
         return self._most
 
 

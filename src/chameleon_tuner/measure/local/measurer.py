@@ -165,7 +165,7 @@ class LocalMeasurer:
         self._pool, self.known = pool, known
         self._policy, self._timeouts = policy or TimingPolicy(), timeouts or Timeouts()
         self._lock, self._clock = lock or MachineLock(), clock or Stopwatch()
-        self._compile_limit = CompileLimit(self._timeouts.compile)
+        self._compile_limit = CompileLimit(self._timeouts.compile, self._timeouts.compile_times)
 
     def measure(self, batches: Iterable[Batch]) -> list[list[Outcome]]:
         """See `Measurer.measure`. Candidates that schedule to the same module are built once."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from chameleon_tuner.core.errors import MeasurementError
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.ports.entry import HandlerEntry
-from chameleon_tuner.ports.handler import RejectedError, Request
+from chameleon_tuner.ports.handler import Failed, RejectedError, Request
 
 _PR_SET_PDEATHSIG = 1
 _SPAWN, _REAP = 0, 1
@@ -239,6 +239,8 @@ def _answered(handler: object, request: Request[object, object]) -> tuple[str, o
         return "done", request.answered_by(handler)
     except RejectedError as refusal:
         return Status.REJECTED.value, str(refusal)
+    except Failed as failure:
+        return failure.status.value, str(failure)
     except (Exception, SystemExit) as error:
         # An exception of a candidate is a failure of this candidate; it must not end the worker.
         message = f"{type(error).__name__}: {error}"
