@@ -217,12 +217,23 @@ OF_OTHER_TOOLS = {"--no-as-needed"}
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_documented_in_its_section(name: str) -> None:
+    [section] = sections_of(name)
+    group = sections_of(name.split()[0]) if " " in name else []  # has what its commands share
+    spans = re.findall(r"`([^`]+)`", "".join([section, *(_before_parts(one) for one in group)]))
+    assert options_of(COMMANDS[name]) <= {word for span in spans for word in span.split()}
+
+
+def sections_of(name: str) -> list[str]:
+    """The sections whose headings name a command."""
     heading = re.compile(
         rf"^(##+) [^\n]*`chameleon {name}`.*?(?=^\1 |\Z)", re.DOTALL | re.MULTILINE
     )
-    [section] = [m[0] for page in PAGES for m in heading.finditer(prose_of(page))]
-    documented = {word for span in re.findall(r"`([^`]+)`", section) for word in span.split()}
-    assert options_of(COMMANDS[name]) <= documented
+    return [m[0] for page in PAGES for m in heading.finditer(prose_of(page))]
+
+
+def _before_parts(section: str) -> str:
+    """What a section says before its subsections."""
+    return re.split(r"^###+ ", section, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def test_what_all_commands_have_is_documented() -> None:
