@@ -11,6 +11,7 @@ from chameleon_tuner.app.judge import (
     RIVAL,
     TOLERANCE,
     Judgement,
+    Settled,
     Verdict,
     decide,
     finalists_of,
@@ -227,3 +228,46 @@ def test_the_heavy_finals_are_made_while_there_is_time() -> None:
     verdicts = dict(judge_all(judges, kernels, histories, made.append, **enough))
     assert judges.asked == [["b"], ["c"]]
     assert [verdicts[key].judged for key in "abc"] == [False, True, True]
+
+
+# -- winners of earlier runs
+
+
+def test_a_settled_winner_is_compared_alone() -> None:
+    histories = {"k": history(1.0, 1.01, 1.02), "o": history(1.03)}
+    judges = Judges({"k": RIGHT, "o": RIGHT})
+    kernels = {"k": [KERNEL, FILTERED]}
+    settled = {"k": Settled(C, 0.9)}
+    [(_, verdict)] = judge_all(judges, kernels, histories, [].append, settled=settled)
+    assert judges.asked == [["k"]]
+    assert (verdict.winner, verdict.judged) == (C, True)
+
+
+def test_a_settled_winner_that_is_wrong_now_gives_way_to_the_others() -> None:
+    histories = {"k": history(1.0), "o": history(1.2)}
+    judges = Judges({"k": RIGHT, "o": WRONG})
+    other = Finalist(FILTERED, Configuration(0, (0,)))
+    [(_, verdict)] = judge_all(
+        judges,
+        {"k": [KERNEL, FILTERED]},
+        histories,
+        [].append,
+        settled={"k": Settled(other, 0.5)},
+    )
+    assert judges.asked == [["o"], ["k"]]
+    assert verdict.winner == A
+
+
+def test_briefly_only_other_algorithms_are_compared() -> None:
+    tasks = [replace(KERNEL, key=key) for key in "abc"]
+    filtered = replace(FILTERED, computes="c", key="o")
+    kernels = {"a": [tasks[0]], "b": [tasks[1]], "c": [tasks[2], filtered]}
+    histories = {"a": history(2.0, 1.0), "b": history(2.0), "c": history(3.0), "o": history(1.0)}
+    judges = Judges({"o": RIGHT, "c": RIGHT, "b": RIGHT, "a": RIGHT})
+    settled = {"b": Settled(Finalist(tasks[1], Configuration(0, (0,))), 0.7)}
+    verdicts = dict(judge_all(judges, kernels, histories, [].append, settled=settled, briefly=True))
+    assert judges.asked == [["o"]]  # what loses digits is checked
+    told = {key: (v.winner.task.key, v.best_secs, v.judged) for key, v in verdicts.items()}
+    assert told["a"] == ("a", 1.0, False)
+    assert told["b"] == ("b", 0.7, False)
+    assert (told["c"][0], told["c"][2]) == ("o", True)

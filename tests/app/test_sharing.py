@@ -16,13 +16,17 @@ import numpy as np
 import pytest
 
 from chameleon_tuner.app import tune as tuner
+from chameleon_tuner.app.judge import Settled
 from chameleon_tuner.app.sharing import VARIABLE, Known, Sharing, known_of, open_sharing, place_of
+from chameleon_tuner.cli import main
 from chameleon_tuner.core.configuration import Configuration
 from chameleon_tuner.core.errors import RecordsError
 from chameleon_tuner.measure.local.measurer import LocalMeasurer
+from chameleon_tuner.ports.judge import Finalist
 from chameleon_tuner.ports.records import Environment, PastSearch, Workload
 from chameleon_tuner.records import RecordStore
 from chameleon_tuner.report.run import closing_lines
+from chameleon_tuner.search.history import History
 from chameleon_tuner.search.schedule import Budget
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.testing.landscapes import matmul_space
@@ -205,6 +209,29 @@ def test_records_that_do_not_fit_their_space_are_left_out() -> None:
     assert (known.trials, known.lessons) == (1, 2)
 
 
+def test_the_winner_of_an_earlier_final_is_the_only_finalist() -> None:
+    space = matmul_space()
+    kernel = Task("matmul", "k", "", {}, space)
+    other = Task("matmul.other", "o", "", {}, space, computes="k")
+    rows = space.configurations(space.sample(3, np.random.default_rng(0)))
+    batch = [make_outcome(n, configuration=c, proposed=c) for n, c in enumerate(rows)]
+    finals = {"module-0": (3.0, 3.0, 9.0), "module-1": (2.0,), "module-2": ()}
+    past = [
+        PastSearch(Workload.of(kernel), ENVIRONMENT, batch, finals),
+        PastSearch(Workload.of(other), ENVIRONMENT, batch[:1], {"module-0": (1.0,)}),
+    ]
+    known = known_of(past, [kernel, other], ENVIRONMENT)
+    histories = {task.key: History(space) for task in (kernel, other)}
+    for key, outcomes in known.outcomes.items():
+        histories[key].extend(outcomes)
+    tasks = {"k": [kernel, other]}
+    assert known.settled(tasks, histories) == {"k": Settled(Finalist(other, rows[0]), 1.0)}
+    assert known.settled({"k": [kernel]}, histories) == {"k": Settled(Finalist(kernel, rows[1]), 2)}
+    histories["k"].extend([make_outcome(7, configuration=rows[0], structural_hash="new")])
+    assert known.settled(tasks, histories) == {}  # it was searched again
+    assert Known().settled(tasks, histories) == {}
+
+
 # -- real runs
 
 
@@ -245,6 +272,36 @@ def test_the_same_model_again_measures_nothing(
     assert third.trials == first.trials
     summary = json.loads((tmp_path / "second" / "summary.json").read_text())
     assert summary["store"]["known"] == 24
+
+
+def test_an_instant_run_tries_two_candidates_of_a_task(
+    tiny_onnx: Path, tmp_path: Path, no_measuring: list[int]
+) -> None:
+    place = tmp_path / "store.db"
+    found = tuner.tune(tiny_onnx, tmp_path / "first", effort="instant", store=place)
+    with RecordStore.open(place) as store:
+        [environment] = store.environments()
+        counts = [len(store.outcomes(workload, environment)) for workload in store.workloads()]
+    assert sum(counts) == sum(no_measuring) == found.trials["attempted"]
+    assert sum(counts) <= 2 * len(counts)  # on average
+    assert found.verified
+    no_measuring.clear()
+    again = tuner.tune(tiny_onnx, tmp_path / "second", effort="instant", store=place)
+    assert sum(no_measuring) == 0
+    assert again.verified
+
+
+def test_a_store_that_is_none_is_refused_before_anything_is_written(
+    tiny_onnx: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.db").write_text("no database" * 100)
+    words = ["tune", str(tiny_onnx), "--out", str(tmp_path / "out"), "--store"]
+    for place in (tmp_path / "bad.db", "postgresql+psycopg://me:secret@127.0.0.1:9/x", "x://"):
+        assert main([*words, str(place)]) == 2
+        said = capfd.readouterr().err.strip()
+        assert len(said.splitlines()) == 1
+        assert "secret" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.db"]
 
 
 def test_a_run_that_was_interrupted_goes_on_as_if_the_store_had_not_grown(

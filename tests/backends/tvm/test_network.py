@@ -14,7 +14,13 @@ import chameleon_tuner.backends.tvm  # noqa: F401 - before TVM itself: imports i
 
 from chameleon_tuner.backends.tvm.backend import HANDLER, TVMBackend
 from chameleon_tuner.backends.tvm.frontend.program import Program, import_model
-from chameleon_tuner.backends.tvm.network import Network, extract_tasks, open_target, prepare
+from chameleon_tuner.backends.tvm.network import (
+    Network,
+    apart_bytes_of,
+    extract_tasks,
+    open_target,
+    prepare,
+)
 from chameleon_tuner.backends.tvm.space import traces
 from chameleon_tuner.backends.tvm.space.traces import NoSpaceError
 from chameleon_tuner.core.configuration import Configuration
@@ -161,3 +167,12 @@ def test_the_backend_hands_the_designer_on(tiny_onnx: Path, designer: LocalDesig
     everything = backend.prepare(source).tasks
     refusing = Refusing(designer, [task.key for task in everything[1:]])
     assert list(backend.prepare(source, designer=refusing).tasks) == [everything[0]]
+
+
+@pytest.mark.parametrize(
+    ("weights", "apart"),
+    [(0, 0), (499, 0), (500, 1000), (1999, 1000), (2000, 4000), (7999, 4000), (8000, 16000)],
+)
+def test_networks_of_about_one_size_are_timed_alike(weights: int, apart: int) -> None:
+    assert apart_bytes_of(weights, 8000) == apart
+    assert apart_bytes_of(weights + 1000 * 8000, 8000) == 2 * 8000

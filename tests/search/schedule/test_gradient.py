@@ -288,3 +288,14 @@ def test_small_batches_count_together() -> None:
     assert len(scheduler.standings[one.key].best_secs) == 6  # 5 and one of four parts
     assert scheduler.standings[one.key].fastest_secs == 0.9
     assert scheduler.standings[one.key].trials == 96
+
+
+def test_what_is_known_counts_as_if_it_had_been_measured() -> None:
+    known, fresh = task("known"), task("fresh")
+    scheduler = GradientScheduler([known, fresh], Budget(200), 16)
+    scheduler.recall(known, [3.0, 2.0, *[1.0] * 128], exhausted=False)
+    assert scheduler.trials_left() == 70
+    assert scheduler.standings[known.key].settled(ScheduleParameters())
+    assert following(scheduler) is fresh
+    scheduler.recall(fresh, [1.0] * 20, exhausted=True)
+    assert scheduler.next() == []  # one is on a plateau, the other has nothing left
