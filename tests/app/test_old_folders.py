@@ -25,6 +25,7 @@ from chameleon_tuner.backends.tvm.backend import TVMBackend
 from chameleon_tuner.core.errors import OutputError
 from chameleon_tuner.ports.records import FINAL
 from chameleon_tuner.records import RecordStore
+from chameleon_tuner.records.migrations import VERSION
 from chameleon_tuner.system.clock import Stopwatch
 
 TARGET = "llvm -mcpu=x86-64-v2 -num-cores=2"
@@ -59,7 +60,7 @@ def test_its_records_are_upgraded_and_lose_nothing(old: Path) -> None:
         assert len(store.workloads()) == TRIALS
     with sqlite3.connect(old / "folder" / "records.db") as connection:
         query = "SELECT value FROM meta WHERE key = 'schema_version'"
-        assert connection.execute(query).fetchone() == ("2",)
+        assert connection.execute(query).fetchone() == (str(VERSION),)
 
 
 def test_a_folder_of_another_model_is_not_even_upgraded(old: Path) -> None:

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from chameleon_tuner.app import calibration
 from chameleon_tuner.app.defaults import time_defaults, with_estimates
 from chameleon_tuner.app.deploy import Deployer, Deployment
@@ -20,11 +18,11 @@ from chameleon_tuner.app.judge import Judgement, Verdict, judge_all
 from chameleon_tuner.app.options import Options, load_samples
 from chameleon_tuner.app.progress import Progress, Silent
 from chameleon_tuner.app.rehearsing import rehearse
-from chameleon_tuner.app.sharing import Known, Sharing, known_of, open_sharing
+from chameleon_tuner.app.sharing import Sharing, known_of, open_sharing
 from chameleon_tuner.app.summary import summarize
+from chameleon_tuner.app.warm import Giving, begun, recall, show
 from chameleon_tuner.backends.tvm.backend import TVMBackend
 from chameleon_tuner.core.errors import NothingMeasuredError
-from chameleon_tuner.core.outcome import Outcome
 from chameleon_tuner.core.shapes import GivenShapes
 from chameleon_tuner.measure.local.designer import LocalDesigner
 from chameleon_tuner.measure.local.judge import LocalJudge
@@ -40,14 +38,11 @@ from chameleon_tuner.report.page import try_to_write_page
 from chameleon_tuner.report.result import Result
 from chameleon_tuner.report.run import write_report
 from chameleon_tuner.search.cost import prior
-from chameleon_tuner.search.cost.base import TargetOptions
-from chameleon_tuner.search.cost.shared import Lessons, SharedRecords
 from chameleon_tuner.search.history import History
-from chameleon_tuner.search.loop import Observer, TaskSearch, search
-from chameleon_tuner.search.recipes import Recipe, task_search
-from chameleon_tuner.search.sample.baselines import GreedySampler
+from chameleon_tuner.search.loop import search
+from chameleon_tuner.search.recipes import Recipe
 from chameleon_tuner.search.schedule import INSTANT, GradientScheduler
-from chameleon_tuner.space.task import Task, by_kernel
+from chameleon_tuner.space.task import by_kernel
 from chameleon_tuner.system.clock import Stopwatch
 from chameleon_tuner.system.files import RECORDS, make_folder
 from chameleon_tuner.system.machine import require_linux, thread_environment, usable_cores
@@ -163,22 +158,18 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
         NothingMeasuredError: No candidate could be built and run, of those that were tried.
         MeasurementError: No more measuring is possible.
     """
-    project, shared = prepared.project, SharedRecords()
+    project, known = prepared.project, records.known
     if not project.tasks:  # nothing to tune: what runs the model today will be deployed
         return Searched({}, run.clock.total())
-    for history in records.known.relatives:
-        shared.join(Lessons(history, TargetOptions()))
-    searches = {
-        task.key: task_search(task, run.recipe, run.options.seed, shared) for task in project.tasks
-    }
+    instant = run.options.effort == INSTANT
+    searches = begun(project.tasks, run.recipe, run.options.seed, known, instant=instant)
     kernels = len(by_kernel(project.tasks))
     kind, begin_secs = _kind(project), run.clock.total()
     timed = run.options.time_budget is not None
     here = calibration.measured(kind) if timed else calibration.Calibration()
-    instant = run.options.effort == INSTANT
     shares = len(project.tasks) if instant else kernels
     asked = run.options.budget(shares, prepared.begun_secs, here, begin_secs)
-    budget = records.known.budget(asked, len(project.tasks))
+    budget = known.budget(asked, len(project.tasks))
     deadline_secs = begin_secs + budget.deadline - time.monotonic()
     together = builds_together(project.threads)
     defaults = records.defaults() if timed else {}  # a resumed search takes the same path with them
@@ -192,58 +183,20 @@ def search_tasks(run: Run, prepared: Prepared, records: RunRecords) -> Searched:
         together=together,
         defaults=with_estimates(defaults, by_kernel(project.tasks)),
     )
-    recall(records.known, searches, scheduler)
-    if instant:
-        for mine in searches.values():
-            if shared.others(mine.history):
-                mine.sampler = GreedySampler()
+    recall(known, searches, scheduler)
     policy = TimingPolicy(apart_bytes=project.apart_bytes)
     local = LocalMeasurer(run.pool, policy, clock=run.clock)
     measurer = Remembering(local, records.store, records.run_id, records.environment)
     local.known = measurer.known
-    recorded = sum(records.store.count(records.run_id).values()) + records.known.trials
+    recorded = sum(records.store.count(records.run_id).values()) + known.trials
     run.progress.begin(prepared.source.name, project.tasks, scheduler, recorded)
-    for task in project.tasks:
-        if task.key in records.known.outcomes:
-            known = searches[task.key].history.outcomes
-            run.progress.batch_done(task, known, searches[task.key])
-    search(scheduler, searches, measurer, Shared(run.progress, records.share), run.clock)
+    show(project.tasks, known, searches, run.progress)
+    search(scheduler, searches, measurer, Giving(run.progress, records.share), run.clock)
     histories = {key: searched.history for key, searched in searches.items()}
     tried = any(len(history.outcomes) for history in histories.values())
     if tried and all(history.best is None for history in histories.values()):
         raise NothingMeasuredError(_why_nothing(histories))
     return Searched(histories, min(deadline_secs, run.clock.total()), defaults)
-
-
-def recall(known: Known, searches: Mapping[str, TaskSearch], scheduler: GradientScheduler) -> None:
-    """Begin searches with what was measured of their tasks before.
-
-    Args:
-        known: What was measured.
-        searches: The searches by key of the task.
-        scheduler: Distributes the trials.
-    """
-    for key, outcomes in known.outcomes.items():
-        if key in searches:
-            mine = searches[key]
-            mine.history.extend(outcomes)
-            mine.explorer.observe(outcomes)
-            best = np.minimum.accumulate(mine.history.seconds).tolist()
-            exhausted = len(mine.history) >= mine.history.space.count
-            scheduler.recall(scheduler.standings[key].task, best, exhausted=exhausted)
-
-
-@dataclass(frozen=True)
-class Shared:
-    """An observer that also shares every batch as soon as it is recorded."""
-
-    observer: Observer
-    share: Callable[[], None]
-
-    def batch_done(self, task: Task, outcomes: Sequence[Outcome], search: TaskSearch) -> None:
-        """See `Observer.batch_done`."""
-        self.share()
-        self.observer.batch_done(task, outcomes, search)
 
 
 def _defaults(run: Run, project: Project, deadline_secs: float) -> dict[str, float]:
