@@ -106,8 +106,9 @@ def test_what_a_command_leaves_behind_is_killed_when_it_ends(run: Run) -> None:
 
 
 def test_a_guard_that_is_killed_is_replaced(run: Run, guard: Guard) -> None:
+    before = set(psutil.Process().children())  # of other tests in this process
     run("true")
-    [child] = psutil.Process().children()
+    [child] = set(psutil.Process().children()) - before
     child.kill()
     with pytest.raises(NotStartedError):
         run("true")
@@ -140,9 +141,10 @@ def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, number: signal
 
 
 def test_a_guard_that_nobody_refers_to_ends(tmp_path: Path) -> None:
+    before = set(psutil.Process().children())  # of other tests in this process
     guard = Guard()
     guard.run(Command(["true"], tmp_path, {}, tmp_path / "o", tmp_path / "e", 5))
-    [child] = psutil.Process().children()
+    [child] = set(psutil.Process().children()) - before
     del guard
     psutil.wait_procs([child], timeout=5)
     assert not child.is_running()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from chameleon_tuner.core.outcome import Status
 from chameleon_tuner.search.cost.base import TargetOptions
 from chameleon_tuner.search.cost.shared import Lessons, SharedRecords
 from chameleon_tuner.search.explore.base import Candidates
-from chameleon_tuner.search.explore.composed import MOST, WithTwins
+from chameleon_tuner.search.explore.composed import MOST, MOST_CARRIED, WithTwins
 from chameleon_tuner.search.explore.evolutionary import EvolutionaryExplorer
 from chameleon_tuner.search.history import History
 from chameleon_tuner.search.recipes import RECIPES, task_search
 from chameleon_tuner.space import DesignSpace, Knob, Sketch, Tile
+from chameleon_tuner.space.carry import carried
 from chameleon_tuner.space.task import Task
 from chameleon_tuner.testing.landscapes import Bowl, Oracle, conv2d_space, measure
 
@@ -77,11 +77,20 @@ def of_other_extents() -> History:
     return history
 
 
-@pytest.mark.parametrize("other", [History(SPACE), of_other_extents()])
-def test_without_a_twin_that_ran_it_is_the_other_explorer(other: History) -> None:
+def test_without_a_twin_that_ran_it_is_the_other_explorer() -> None:
     alone = EvolutionaryExplorer().propose(SPACE, MODEL, History(SPACE), rng())
-    found = proposed(History(SPACE), other)
+    found = proposed(History(SPACE), History(SPACE))
     assert np.array_equal(found.rows, alone.rows)
+
+
+def test_what_is_fast_in_other_extents_is_carried_over_before_anything_was_measured() -> None:
+    other = of_other_extents()
+    nearest = SPACE.unique(carried(other.ranked()[:MOST_CARRIED], other.space, SPACE))
+    found = proposed(History(SPACE), other)
+    assert np.isin(SPACE.keys(nearest), SPACE.keys(found.rows)).sum() == MOST
+    mine = measured(5)
+    alone = EvolutionaryExplorer().propose(SPACE, MODEL, mine, rng())
+    assert np.array_equal(proposed(mine, other).rows, alone.rows)
 
 
 def test_many_twins_together_add_no_more_than_one() -> None:
